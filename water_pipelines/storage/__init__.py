@@ -1,0 +1,1 @@
+"""The only SQL and the only driver imports: the server, the database, and one file a noun."""
