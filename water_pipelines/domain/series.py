@@ -43,8 +43,8 @@ class Observations:
     def __len__(self) -> int:
         return len(self.series)
 
-    def take(self, where: NDArray[np.generic]) -> Observations:
-        """The observations at a mask or at positions, in that order."""
+    def take(self, where: NDArray[np.generic] | slice) -> Observations:
+        """The observations at a mask, a slice or positions, in that order."""
         return Observations(self.series[where], self.time[where], self.value[where], None if self.flag is None else self.flag[where])
 
     def spans(self) -> Iterator[tuple[int, slice]]:
