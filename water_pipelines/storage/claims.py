@@ -1,0 +1,167 @@
+"""Stations and series as files declare them: provisioned from what arrives, each the merge of all that was said of it.
+
+A station or series is its claims merged in the order of arrival, so the outcome does not depend on the order of loading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from psycopg import sql
+
+from water_pipelines.storage.copy import copy_rows
+from water_pipelines.storage.database import Connection
+
+_STATIONS = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f02")
+_SERIES = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f03")
+_PROVISIONING = 5_601_004
+_STATION_COLUMNS = ("name", "description", "kind", "network", "zone", "latitude", "longitude", "elevation_m", "time_zone")
+_SERIES_COLUMNS = ("property", "unit", "name", "kind", "interval_s", "feature_of_interest")
+
+
+def station_uuid(natural_id: str) -> UUID:
+    """The UUID of a station, derived from its natural id.
+
+    >>> station_uuid("STATION_123") == station_uuid("STATION_123")
+    True
+    """
+    return uuid5(_STATIONS, natural_id)
+
+
+def series_uuid(natural_id: str) -> UUID:
+    """The UUID of a series, derived from its natural id."""
+    return uuid5(_SERIES, natural_id)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What one file says: natural id -> attributes. The attributes of a series name its station by natural id."""
+
+    stations: Mapping[str, Mapping[str, Any]]
+    series: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Provision:
+    """The numbers that series have or will have, and whether anything about stations or series is new."""
+
+    series_ids: dict[str, int]
+    is_news: bool
+
+
+def prepare(connection: Connection, claims: Claims) -> Provision:
+    """Number the series of a file. Where the file brings news, one provisioning transaction is let through at a time."""
+    provision = _look(connection, claims)
+    if provision.is_news:
+        connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
+        provision = _look(connection, claims)
+    missing = sorted(set(claims.series) - set(provision.series_ids))
+    if missing:
+        numbers = connection.execute(
+            "select nextval(pg_get_serial_sequence('core.series', 'series_id')) from generate_series(1, %s)", (len(missing),)
+        ).fetchall()
+        provision.series_ids.update({natural_id: int(number) for natural_id, (number,) in zip(missing, numbers, strict=True)})
+    return provision
+
+
+def _look(connection: Connection, claims: Claims) -> Provision:
+    stations = {
+        row[0]: row[1]
+        for row in connection.execute(
+            "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = 'station' and natural_id = any(%s) group by 1",
+            (list(claims.stations),),
+        )
+    }
+    series = {
+        row[0]: row[1]
+        for row in connection.execute(
+            "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = 'series' and natural_id = any(%s) group by 1",
+            (list(claims.series),),
+        )
+    }
+    ids = dict(connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(claims.series),)).fetchall())
+    is_news = any(name not in known or not _covers(known[name], said) for known, claim in ((stations, claims.stations), (series, claims.series)) for name, said in claim.items())
+    return Provision(ids, is_news)
+
+
+def _covers(known: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    return all(known.get(key) == value for key, value in _stated(said).items())
+
+
+def _stated(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in attributes.items() if value is not None}
+
+
+def record(connection: Connection, arrival: int, claims: Claims, provision: Provision, *, without: Sequence[int] = ()) -> None:
+    """Write what a file says, drop what the arrivals `without` said, and make the stations and series that follow; call it with the clock held."""
+    dropped = connection.execute("delete from raw.claim where arrival = any(%s) returning subject, natural_id", ([arrival, *without],)).fetchall()
+    for subject, said in (("station", claims.stations), ("series", claims.series)):
+        rows = [(arrival, subject, natural_id, json.dumps(_stated(attributes))) for natural_id, attributes in sorted(said.items())]
+        copy_rows(connection, sql.Identifier("raw", "claim"), ("arrival", "subject", "natural_id", "attributes"), rows)
+    if provision.is_news or dropped:
+        stations = {name for subject, name in dropped if subject == "station"}.union(claims.stations)
+        series = {name for subject, name in dropped if subject == "series"}.union(claims.series)
+        _rebuild(connection, sorted(stations), sorted(series), provision.series_ids)
+
+
+def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[str], series_ids: Mapping[str, int]) -> None:
+    """Merge the claims of stations and series again, in the order of arrival, and write what differs."""
+    rows: list[tuple[Any, ...]] = [
+        (natural_id, station_uuid(natural_id), said.get("name") or natural_id, *(said.get(name) for name in _STATION_COLUMNS[1:]), _rest(said, _STATION_COLUMNS))
+        for natural_id, said in _merged(connection, "station", stations).items()
+    ]
+    _upsert(connection, "station", ("natural_id", "uuid", *_STATION_COLUMNS, "properties"), rows)
+    merged = _merged(connection, "series", series)
+    ids = {**dict(connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(merged),)).fetchall()), **series_ids}
+    stations_of = dict(
+        connection.execute("select natural_id, station_id from core.station where natural_id = any(%s)", ([said["station"] for said in merged.values()],)).fetchall()
+    )
+    rows = [
+        (
+            natural_id,
+            series_uuid(natural_id),
+            ids[natural_id],
+            stations_of[said["station"]],
+            said["property"],
+            said.get("unit"),
+            said.get("name") or natural_id,
+            said.get("kind") or "sensor",
+            said.get("interval_s"),
+            said.get("feature_of_interest"),
+            _rest(said, (*_SERIES_COLUMNS, "station")),
+        )
+        for natural_id, said in merged.items()
+    ]
+    _upsert(connection, "series", ("natural_id", "uuid", "series_id", "station_id", *_SERIES_COLUMNS, "properties"), rows)
+
+
+def _merged(connection: Connection, subject: str, natural_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    query = "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = %s and natural_id = any(%s) group by 1 order by 1"
+    return dict(connection.execute(query, (subject, list(natural_ids))).fetchall())
+
+
+def _rest(said: Mapping[str, Any], columns: Sequence[str]) -> str:
+    stated = dict(said.get("properties") or {})
+    stated.update({key: value for key, value in said.items() if key not in columns and key != "properties"})
+    return json.dumps(stated)
+
+
+def _upsert(connection: Connection, noun: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    values = [name for name in columns if name not in ("natural_id", "uuid", "series_id")]
+    statement = sql.SQL(
+        "insert into core.{noun} as t ({names}, since) values ({slots}, core.this_change())"
+        " on conflict (natural_id) do update set {setting}, since = excluded.since where ({old}) is distinct from ({new})"
+    ).format(
+        noun=sql.Identifier(noun),
+        names=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        slots=sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
+        setting=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values),
+        old=sql.SQL(", ").join(sql.Identifier("t", name) for name in values),
+        new=sql.SQL(", ").join(sql.Identifier("excluded", name) for name in values),
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)

@@ -1,0 +1,503 @@
+"""Loading a parsed file into `core.observation`: one transaction a file, and the latest arrival wins whatever the order of loading.
+
+Three cases, told apart for each series and day by the ledger: nothing was ever loaded there (the rows are copied straight in), only
+earlier arrivals were (the difference is merged), or a later arrival was, or an arrival leaves (the day is replayed from its files).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from water_pipelines.domain.series import starts_of_runs
+from water_pipelines.storage import claims as claiming
+from water_pipelines.storage import source_files
+from water_pipelines.storage.claims import Claims
+from water_pipelines.storage.copy import copy_arrays, copy_rows
+from water_pipelines.storage.database import Connection, Database
+from water_pipelines.storage.partitions import leaf_of
+from water_pipelines.storage.source_files import SourceFile
+from water_pipelines.storage.spool import Chunk, Spool
+from water_pipelines.storage.staging import Edge, mark_readers
+
+Reparse = Callable[[int], Spool]
+_NEW, _CHANGED, _UNCHANGED, _REJECTED = range(4)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A file as its parser gave it. A rejected row is (row number, text, reason)."""
+
+    spool: Spool
+    claims: Claims
+    rejected: Sequence[tuple[int, str, str]]
+    parser: str
+    parser_version: str
+
+
+@dataclass
+class Loaded:
+    """What a load did. `days` are the UTC days whose stored values changed."""
+
+    change: int | None
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    days: NDArray[np.datetime64] = field(default_factory=lambda: np.empty(0, dtype="datetime64[D]"))
+
+
+def load(database: Database, file: SourceFile, parsed: Parsed, *, edges: Sequence[Edge], reparse: Reparse) -> Loaded:
+    """Load a parsed file: its observations, stations and series, ledgers and stale marks, in one transaction.
+
+    Parameters
+    ----------
+    edges : what reads `core/observation`.
+    reparse : gives the spool of another arrival, when a day must be replayed from its landed files.
+    """
+    qualifier_ids = _qualifier_ids(database, parsed.spool)
+    with database.connection() as connection:
+        provision = claiming.prepare(connection, parsed.claims)
+        superseded = [each.arrival for each in source_files.earlier_mappings(connection, file)]
+        leaving = _series_days(
+            connection, "select distinct series_id, day from raw.load_day join raw.load as load using (load_id) where arrival = any(%s)", superseded
+        )
+        numbers = np.array([provision.series_ids[name] for name in parsed.spool.series], dtype=np.int32)
+        _lock_series(connection, np.union1d(numbers, leaving.series))
+        work = _Load(database, connection, _Mine(file.arrival, parsed, numbers, qualifier_ids))
+        waiting = [work.take(chunk, leaving) for chunk in parsed.spool.chunks()]
+        work.replay(_SeriesDays(np.unique(np.concatenate([leaving.codes, *(each.codes for each in waiting)]))), reparse, without=superseded)
+        change = work.write("load")
+        claiming.record(connection, file.arrival, parsed.claims, provision, without=superseded)
+        source_files.supersede(connection, superseded, by=file.arrival, change=change)
+        mark_readers(connection, edges, *work.tally.spans())
+        loaded = work.loaded(change)
+        source_files.succeed(connection, file.arrival, rows=loaded.rows, rejected=len(parsed.rejected) + loaded.rejected)
+        source_files.keep_rejected(connection, file.arrival, [*parsed.rejected, *work.repeated])
+    return loaded
+
+
+def replay(database: Database, days: NDArray[np.datetime64], *, edges: Sequence[Edge], reparse: Reparse) -> Loaded:
+    """Derive days of `core.observation` again from their landed files, and write what differs."""
+    with database.connection() as connection:
+        touched = _series_days(connection, "select distinct series_id, day from raw.load_day where day = any(%s::date[])", [str(day) for day in days])
+        _lock_series(connection, np.unique(touched.series))
+        work = _Load(database, connection, None)
+        work.replay(touched, reparse, without=[])
+        if not work.differs():
+            return Loaded(None)
+        change = work.write("replay")
+        mark_readers(connection, edges, *work.tally.spans())
+        return work.loaded(change)
+
+
+@dataclass(frozen=True)
+class _SeriesDays:
+    """Distinct (series, day) pairs as sorted codes, so that membership is one binary search."""
+
+    codes: NDArray[np.int64]
+
+    @staticmethod
+    def code(series: NDArray[np.int32], time: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        return (series.astype(np.int64) << 32) + time.astype("datetime64[D]").astype(np.int64) + 2**31
+
+    @property
+    def series(self) -> NDArray[np.int32]:
+        return (self.codes >> 32).astype(np.int32)
+
+    @property
+    def days(self) -> NDArray[np.datetime64]:
+        return ((self.codes & 0xFFFFFFFF) - 2**31).astype("datetime64[D]")
+
+    def holds(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if len(self.codes) == 0:
+            return np.zeros(len(codes), dtype=np.bool_)
+        position = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
+        return self.codes[position] == codes
+
+    def also(self, codes: NDArray[np.int64]) -> _SeriesDays:
+        return _SeriesDays(np.union1d(self.codes, codes))
+
+    def among(self, codes: NDArray[np.int64]) -> _SeriesDays:
+        return _SeriesDays(np.intersect1d(self.codes, codes))
+
+
+_NONE = _SeriesDays(np.empty(0, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows by series number; `load` is the number of the load that they come from."""
+
+    series: NDArray[np.int32]
+    time: NDArray[np.datetime64]
+    value: NDArray[np.float64]
+    qualifier: NDArray[np.int16]
+    source_row: NDArray[np.int32]
+    op: NDArray[np.int8]
+    load: NDArray[np.int32]
+
+    def take(self, where: NDArray[Any]) -> _Rows:
+        return _Rows(*(column[where] for column in (self.series, self.time, self.value, self.qualifier, self.source_row, self.op, self.load)))
+
+    def codes(self) -> NDArray[np.int64]:
+        return _SeriesDays.code(self.series, self.time)
+
+    @staticmethod
+    def join(parts: Sequence[_Rows]) -> _Rows:
+        names = ("series", "time", "value", "qualifier", "source_row", "op", "load")
+        return _Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @staticmethod
+    def of(chunk: Chunk, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16], load_id: int) -> _Rows:
+        load = np.full(len(chunk.series), load_id, dtype=np.int32)
+        return _Rows(numbers[chunk.series], chunk.time, chunk.value, qualifier_ids[chunk.qualifier], chunk.source_row, chunk.op, load)
+
+    def by_key(self) -> _Rows:
+        """Sorted by (series, time); rows of one key stay in their order."""
+        same, later = self.series[1:] == self.series[:-1], self.time[1:] >= self.time[:-1]
+        if bool(np.all((self.series[1:] > self.series[:-1]) | (same & later))):
+            return self
+        return self.take(np.lexsort((self.time, self.series)))
+
+    def columns(self) -> dict[str, tuple[str, NDArray[Any]]]:
+        return {
+            "time": ("timestamptz", self.time),
+            "value": ("float8", self.value),
+            "series_id": ("int4", self.series),
+            "load_id": ("int4", self.load),
+            "source_row": ("int4", self.source_row),
+            "qualifier_id": ("int2", self.qualifier),
+        }
+
+
+def _fold(rows: _Rows) -> tuple[_Rows, NDArray[np.intp]]:
+    """What rows of the same key, given in their order, come to, and which rows were overruled by another value.
+
+    The last row of a key wins. It is credited to the first of the rows that end in saying the same without a break, so that a
+    value which is merely repeated keeps its origin, whether its repetitions are folded at once or merged one after the other.
+
+    Parameters
+    ----------
+    rows : sorted by key.
+
+    Returns
+    -------
+    The winning rows, each key once, and the positions of rows whose successor of the same key differs.
+    """
+    if len(rows.series) == 0:
+        return rows, np.empty(0, dtype=np.intp)
+    same_key = (rows.series[1:] == rows.series[:-1]) & (rows.time[1:] == rows.time[:-1])
+    if not same_key.any():
+        return rows, np.empty(0, dtype=np.intp)
+    same_value = (rows.value[1:] == rows.value[:-1]) | (np.isnan(rows.value[1:]) & np.isnan(rows.value[:-1]))
+    same_word = same_value & (rows.qualifier[1:] == rows.qualifier[:-1]) & (rows.op[1:] == rows.op[:-1])
+    begins = np.append(True, ~(same_key & same_word))
+    origin = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+    is_last = np.append(~same_key, True)
+    return rows.take(origin[is_last]), np.flatnonzero(same_key & ~same_word)
+
+
+class _Tally:
+    """Counts by series and day, and the first and last changed time of each day."""
+
+    def __init__(self) -> None:
+        self._codes: list[NDArray[np.int64]] = []
+        self._counts: list[NDArray[np.int64]] = []
+        self._first: dict[np.datetime64, np.datetime64] = {}
+        self._last: dict[np.datetime64, np.datetime64] = {}
+
+    def add(self, codes: NDArray[np.int64], kind: int, sign: int = 1) -> None:
+        found, number = np.unique(codes, return_counts=True)
+        counts = np.zeros((len(found), 4), dtype=np.int64)
+        counts[:, kind] = number * sign
+        self._codes.append(found)
+        self._counts.append(counts)
+
+    def touch(self, time: NDArray[np.datetime64]) -> None:
+        ordered = np.sort(time)
+        days = ordered.astype("datetime64[D]")
+        start = starts_of_runs(days)
+        ends = np.append(start[1:], len(days))[: len(start)] - 1
+        for day, first, last in zip(days[start], ordered[start], ordered[ends], strict=True):
+            self._first[day] = min(first, self._first.get(day, first))
+            self._last[day] = max(last, self._last.get(day, last))
+
+    def sums(self) -> tuple[_SeriesDays, NDArray[np.int64]]:
+        if not self._codes:
+            return _NONE, np.zeros((0, 4), dtype=np.int64)
+        codes, where = np.unique(np.concatenate(self._codes), return_inverse=True)
+        sums = np.zeros((len(codes), 4), dtype=np.int64)
+        np.add.at(sums, where, np.concatenate(self._counts))
+        return _SeriesDays(codes), sums
+
+    def spans(self) -> tuple[NDArray[np.datetime64], NDArray[np.datetime64]]:
+        days = sorted(self._first)
+        return np.array([self._first[day] for day in days], dtype="datetime64[us]"), np.array([self._last[day] for day in days], dtype="datetime64[us]")
+
+
+@dataclass(frozen=True)
+class _Mine:
+    """The file that is being loaded, with its names as numbers."""
+
+    arrival: int
+    parsed: Parsed
+    numbers: NDArray[np.int32]
+    qualifier_ids: NDArray[np.int16]
+
+
+_STAGING = """
+create temporary table staged (
+    time timestamptz not null, value double precision not null, series_id integer not null, load_id integer not null, source_row integer not null,
+    qualifier_id smallint not null, is_put boolean not null, chunk integer not null
+) on commit drop;
+create temporary table series_day (series_id integer not null, day date not null, is_replayed boolean not null) on commit drop;
+create temporary table arrival_of (load_id integer not null, arrival bigint not null) on commit drop
+"""
+
+_DIFFERENCE = """
+create temporary table difference on commit drop as
+with latest as (
+    select distinct on (series_id, time) staged.*, arrival from staged join arrival_of using (load_id) order by series_id, time, chunk desc
+),
+present as (
+    select o.*, d.is_replayed, load.arrival from series_day as d
+    cross join lateral (
+        select * from core.observation as o
+        where o.series_id = d.series_id and o.time >= d.day::timestamp at time zone 'UTC' and o.time < (d.day + 1)::timestamp at time zone 'UTC'
+        offset 0
+    ) as o
+    left join raw.load as load using (load_id)
+)
+select series_id, time, s.value, s.load_id, s.source_row, s.qualifier_id,
+    p.load_id is null and s.is_put as is_new,
+    p.load_id is not null and coalesce(not s.is_put, p.is_replayed) as is_gone,
+    p.load_id is not null and s.is_put and (
+        (p.value, p.qualifier_id) is distinct from (s.value, s.qualifier_id)
+        or p.is_replayed and (p.source_row, p.arrival) is distinct from (s.source_row, s.arrival)
+    ) as is_changed
+from latest as s full join present as p using (series_id, time)
+where s.load_id is not null or p.is_replayed
+"""
+
+_WITHIN = "o.series_id = d.series_id and o.time = d.time and o.time between {} and {}"
+
+
+class _Load:
+    """One transaction's work on `core.observation`: `take` the file's chunks, `replay` what could not be merged, then `write`."""
+
+    def __init__(self, database: Database, connection: Connection, mine: _Mine | None) -> None:
+        self.tally = _Tally()
+        self.repeated: list[tuple[int, str, str]] = []
+        self._database = database
+        self._connection = connection
+        self._mine = mine
+        self._rows = 0
+        self._chunk = 0
+        self._loads: dict[int, tuple[int, str, str, str]] = {}
+        self._seen = _NONE
+        self._merging = _NONE
+        self._load_id = self._new_load(mine.arrival, "load", mine.parsed.parser, mine.parsed.parser_version) if mine else 0
+        connection.execute(_STAGING)
+
+    def _new_load(self, arrival: int, reason: str, parser: str, version: str) -> int:
+        row = self._connection.execute("select nextval(pg_get_serial_sequence('raw.load', 'load_id'))").fetchone()
+        assert row is not None
+        self._loads[int(row[0])] = (arrival, reason, parser, version)
+        return int(row[0])
+
+    def take(self, chunk: Chunk, leaving: _SeriesDays) -> _SeriesDays:
+        """Copy in the rows whose series-days hold nothing yet, stage those to be merged; gives back the series-days to be replayed."""
+        assert self._mine is not None
+        self._rows += len(chunk.series)
+        rows = _Rows.of(chunk, self._mine.numbers, self._mine.qualifier_ids, self._load_id).by_key()
+        rows = self._without_repetitions(rows)
+        codes = rows.codes()
+        touched = _SeriesDays(np.unique(codes))
+        earlier, later = self._known(touched)
+        waiting = touched.among(later.also(leaving.codes).codes)
+        known = touched.among(self._seen.also(earlier.codes).codes)
+        self._seen = self._seen.also(touched.codes)
+        waits = waiting.holds(codes)
+        merges = known.holds(codes) & ~waits
+        is_fresh = ~(waits | merges)
+        self._insert(rows.take(is_fresh & (rows.op == 0)))
+        self.tally.add(codes[~is_fresh | (rows.op != 0)], _UNCHANGED)
+        if merges.any():
+            self._merging = self._merging.also(codes[merges])
+            self._stage(rows.take(merges))
+        return waiting
+
+    def _without_repetitions(self, rows: _Rows) -> _Rows:
+        """Each key once; of a repeated time with different values the later row is kept and the earlier noted as rejected."""
+        kept, overruled = _fold(rows)
+        for i in overruled:
+            reason = f"the time is given again with another value, in row {rows.source_row[i + 1]}; the later row was kept"
+            self.repeated.append((int(rows.source_row[i]), f"{rows.time[i]}Z {rows.value[i]:g}", reason))
+        self.tally.add(rows.codes()[overruled], _REJECTED)
+        return kept
+
+    def _known(self, touched: _SeriesDays) -> tuple[_SeriesDays, _SeriesDays]:
+        """Series-days on which only earlier arrivals were loaded, and those on which a later one was."""
+        assert self._mine is not None
+        found = self._connection.execute(
+            "select series_id, day, max(load.arrival) > %s from unnest(%s::int[], %s::date[]) as t(series_id, day)"
+            " join raw.load_day using (series_id, day) join raw.load as load using (load_id) group by 1, 2",
+            (self._mine.arrival, touched.series.tolist(), touched.days.tolist()),
+        ).fetchall()
+        if not found:
+            return _NONE, _NONE
+        series, days, later = (np.array(column) for column in zip(*found, strict=True))
+        codes = _SeriesDays.code(series.astype(np.int32), days.astype("datetime64[D]"))
+        return _SeriesDays(np.sort(codes[~later])), _SeriesDays(np.sort(codes[later]))
+
+    def _insert(self, rows: _Rows) -> None:
+        """Copy rows straight into their yearly partitions."""
+        self.tally.add(rows.codes(), _NEW)
+        self.tally.touch(rows.time)
+        years = rows.time.astype("datetime64[Y]").astype(np.int64) + 1970
+        for year in np.unique(years):
+            copy_arrays(self._connection, leaf_of("core.observation", int(year)), rows.take(years == year).columns())
+
+    def replay(self, series_days: _SeriesDays, reparse: Reparse, *, without: Sequence[int]) -> None:
+        """Stage what all arrivals of some series-days come to, in their order."""
+        if len(series_days.codes):
+            arrivals = self._arrivals(series_days, without)
+            parts = [part for arrival, parser in arrivals.items() for part in self._parts(arrival, parser, series_days, reparse)]
+            if parts:
+                self._stage(_fold(_Rows.join(parts).by_key())[0])
+        self._find_difference(series_days)
+
+    def _arrivals(self, series_days: _SeriesDays, without: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """The arrivals to fold, in order, with the parser by which each was loaded."""
+        known = self._connection.execute(
+            "select distinct on (load.arrival) load.arrival, parser, parser_version from unnest(%s::int[], %s::date[]) as t(series_id, day)"
+            " join raw.load_day using (series_id, day) join raw.load as load using (load_id) join raw.source_file as f on f.arrival = load.arrival"
+            " where f.withdrawn_at is null and not load.arrival = any(%s) order by load.arrival, load_id desc",
+            (series_days.series.tolist(), series_days.days.tolist(), list(without)),
+        ).fetchall()
+        found = {int(arrival): (str(parser), str(version)) for arrival, parser, version in known}
+        if self._mine:
+            found[self._mine.arrival] = (self._mine.parsed.parser, self._mine.parsed.parser_version)
+        return dict(sorted(found.items()))
+
+    def _parts(self, arrival: int, parser: tuple[str, str], series_days: _SeriesDays, reparse: Reparse) -> Iterator[_Rows]:
+        """The rows of an arrival on some series-days, in file order."""
+        if self._mine and arrival == self._mine.arrival:
+            yield from _within(self._mine.parsed.spool, self._mine.numbers, self._mine.qualifier_ids, self._load_id, series_days)
+            return
+        with reparse(arrival) as spool:
+            ids = dict(self._connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(spool.series),)).fetchall())
+            numbers = np.array([ids.get(name, -1) for name in spool.series], dtype=np.int32)
+            yield from _within(spool, numbers, _qualifier_ids(self._database, spool), self._new_load(arrival, "replay", *parser), series_days)
+
+    def _stage(self, rows: _Rows) -> None:
+        self._chunk += 1
+        chunk = np.full(len(rows.series), self._chunk, dtype=np.int32)
+        copy_arrays(self._connection, sql.Identifier("staged"), {**rows.columns(), "is_put": ("bool", rows.op == 0), "chunk": ("int4", chunk)})
+
+    def _find_difference(self, replayed: _SeriesDays) -> None:
+        """Hold what is staged against what is stored, and count it."""
+        merging = _SeriesDays(np.setdiff1d(self._merging.codes, replayed.codes))
+        for series_days, is_replayed in ((merging, False), (replayed, True)):
+            flags = np.full(len(series_days.codes), is_replayed)
+            columns = {"series_id": ("int4", series_days.series), "day": ("date", series_days.days), "is_replayed": ("bool", flags)}
+            copy_arrays(self._connection, sql.Identifier("series_day"), columns)
+        copy_rows(self._connection, sql.Identifier("arrival_of"), ("load_id", "arrival"), [(number, load[0]) for number, load in self._loads.items()])
+        for statement in ("analyze staged", "analyze series_day", "analyze arrival_of", _DIFFERENCE, "analyze difference"):
+            self._connection.execute(statement)  # type: ignore[arg-type]  # literals of this file
+        changes = self._connection.execute(
+            "select series_id, count(*) filter (where is_new and load_id = %(mine)s), count(*) filter (where is_changed and load_id = %(mine)s),"
+            " min(time)::timestamp, max(time)::timestamp from difference where is_new or is_changed or is_gone group by series_id, time::date",
+            {"mine": self._load_id},
+        ).fetchall()
+        if changes:
+            series, new, changed, first, last = (np.array(column) for column in zip(*changes, strict=True))
+            first, last = first.astype("datetime64[us]"), last.astype("datetime64[us]")
+            self.tally.touch(np.concatenate([first, last]))
+            codes = _SeriesDays.code(series.astype(np.int32), first)
+            for kind, counts in ((_NEW, new), (_CHANGED, changed)):
+                self.tally.add(np.repeat(codes, counts), kind)
+                self.tally.add(np.repeat(codes, counts), _UNCHANGED, sign=-1)
+
+    def differs(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.tally.spans()[0].size)
+
+    def write(self, kind: str) -> int:
+        """Take the change number, write the difference and the ledgers under it, and give it back."""
+        run = self._connection.execute
+        change = self._database.take_number(self._connection, kind)
+        used = {row[0] for row in run("select distinct load_id from difference where is_new or is_changed")} | {self._load_id}
+        rows = [(number, *load, self._database.run, change) for number, load in self._loads.items() if number in used]
+        copy_rows(self._connection, sql.Identifier("raw", "load"), ("load_id", "arrival", "reason", "parser", "parser_version", "run", "change"), rows)
+        bounds = run("select min(time), max(time) from difference where is_gone or is_changed").fetchone()
+        if bounds and bounds[0] is not None:
+            within = sql.SQL(_WITHIN).format(*bounds)
+            run(sql.SQL("delete from core.observation as o using difference as d where d.is_gone and {}").format(within))
+            run(
+                sql.SQL(
+                    "update core.observation as o set value = d.value, load_id = d.load_id, source_row = d.source_row, qualifier_id = d.qualifier_id"
+                    " from difference as d where d.is_changed and {}"
+                ).format(within)
+            )
+        run(
+            "insert into core.observation (time, value, series_id, load_id, source_row, qualifier_id)"
+            " select time, value, series_id, load_id, source_row, qualifier_id from difference where is_new order by series_id, time"
+        )
+        if self._mine:
+            touched, sums = self.tally.sums()
+            columns: dict[str, tuple[str, NDArray[Any]]] = {
+                "series_id": ("int4", touched.series),
+                "day": ("date", touched.days),
+                "load_id": ("int4", np.full(len(sums), self._load_id, dtype=np.int32)),
+            }
+            columns |= {name: ("int4", sums[:, kind]) for kind, name in enumerate(("new", "changed", "unchanged", "rejected"))}
+            copy_arrays(self._connection, sql.Identifier("raw", "load_day"), columns)
+        return change
+
+    def loaded(self, change: int) -> Loaded:
+        """What was done, in numbers."""
+        _, sums = self.tally.sums()
+        new, changed, unchanged, rejected = (int(total) for total in sums.sum(axis=0))
+        return Loaded(change, self._rows, new, changed, unchanged, rejected, self.tally.spans()[0].astype("datetime64[D]"))
+
+
+def _within(
+    spool: Spool, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16], load_id: int, series_days: _SeriesDays
+) -> Iterator[_Rows]:
+    for chunk in spool.chunks():
+        rows = _Rows.of(chunk, numbers, qualifier_ids, load_id)
+        yield rows.take(series_days.holds(rows.codes()))
+
+
+def _lock_series(connection: Connection, numbers: NDArray[np.int32]) -> None:
+    """Hold series, in order, until the end of the transaction; new ones are held by the provisioning lock."""
+    connection.execute("select from core.series where series_id = any(%s) order by series_id for no key update", (numbers.tolist(),))
+
+
+def _series_days(connection: Connection, query: str, parameter: Sequence[Any]) -> _SeriesDays:
+    if not parameter:
+        return _NONE
+    found = connection.execute(query, (list(parameter),)).fetchall()  # type: ignore[arg-type]  # queries are literals of this file
+    if not found:
+        return _NONE
+    series, days = (np.array(column) for column in zip(*found, strict=True))
+    return _SeriesDays(np.unique(_SeriesDays.code(series.astype(np.int32), days.astype("datetime64[D]"))))
+
+
+def _qualifier_ids(database: Database, spool: Spool) -> NDArray[np.int16]:
+    """The numbers of a spool's qualifiers by their position; the last entry (position -1) is 0, for none."""
+    names = list(spool.qualifiers)
+    if not names:
+        return np.zeros(1, dtype=np.int16)
+    with database.connection() as connection:
+        connection.execute("insert into core.qualifier (text) select unnest(%s::text[]) order by 1 on conflict do nothing", (names,))
+        ids = dict(connection.execute("select text, qualifier_id from core.qualifier where text = any(%s)", (names,)).fetchall())
+    return np.array([*(ids[name] for name in names), 0], dtype=np.int16)

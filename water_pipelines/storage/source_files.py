@@ -1,0 +1,230 @@
+"""The ledger of landed files: one row a file, from its arrival number to the end of its load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from psycopg.rows import class_row
+
+from water_pipelines.storage.database import Connection, Database
+
+JOBS = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f01")
+_ONE_LANDER = 5_601_002
+_LOADING = 5_601_003
+_COLUMNS = (
+    "arrival, job_id, key, name, prefix, sha256, bytes, kind, mapping_version, mapping, arrived_at, landed_at, status, error, attempts, rows, rejected, run,"
+    " started_at, finished_at, withdrawn_at, superseded_by"
+)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A landed file. Its identity is content hash, prefix, mapping version and kind; its order is the arrival number."""
+
+    arrival: int
+    job_id: UUID
+    key: str
+    name: str
+    prefix: str
+    sha256: str
+    bytes: int
+    kind: str
+    mapping_version: str
+    mapping: str
+    arrived_at: datetime
+    landed_at: datetime | None
+    status: str
+    error: str | None
+    attempts: int
+    rows: int | None
+    rejected: int | None
+    run: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    withdrawn_at: int | None
+    superseded_by: int | None
+
+
+def job_id(sha256: str, prefix: str, mapping_version: str, kind: str) -> UUID:
+    """The id by which a file's job is known outside: the same file under the same mapping always has the same.
+
+    >>> job_id("ab", "river", "none", "data") == job_id("ab", "river", "none", "data")
+    True
+    """
+    return uuid5(JOBS, "\n".join((sha256, prefix, mapping_version, kind)))
+
+
+@contextmanager
+def landing(database: Database) -> Iterator[None]:
+    """Let one process at a time empty the inbox."""
+    with database.connection() as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", (_ONE_LANDER,))
+        yield
+
+
+def announce(
+    database: Database, *, sha256: str, size: int, name: str, prefix: str, kind: str, mapping_version: str, mapping: str, arrived_at: datetime
+) -> SourceFile:
+    """Give a file its arrival number before its bytes are landed; a file that is known already keeps the one it has.
+
+    Call it within `landing`. A file whose landing was cut off comes back with `landed_at` none and is landed again under its number.
+    """
+    with database.connection() as connection:
+        known = _find(connection, "sha256 = %s and prefix = %s and mapping_version = %s and kind = %s", (sha256, prefix, mapping_version, kind))
+        if known:
+            return known[0]
+        row = connection.execute("select coalesce(max(arrival), 0) + 1 from raw.source_file").fetchone()
+        assert row is not None
+        arrival = int(row[0])
+        connection.execute(
+            "insert into raw.source_file (arrival, job_id, key, name, prefix, sha256, bytes, kind, mapping_version, mapping, arrived_at)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                arrival,
+                job_id(sha256, prefix, mapping_version, kind),
+                landed_key(arrived_at, arrival, sha256),
+                name,
+                prefix,
+                sha256,
+                size,
+                kind,
+                mapping_version,
+                mapping,
+                arrived_at,
+            ),
+        )
+        return _find(connection, "arrival = %s", (arrival,))[0]
+
+
+def landed_key(arrived_at: datetime, arrival: int, sha256: str) -> str:
+    """Where a file's bytes lie for ever: by day of arrival, in the order of arrival."""
+    return f"landed/{arrived_at:%Y-%m-%d}/{arrival:012d}-{sha256}"
+
+
+def landed(database: Database, arrival: int) -> None:
+    """Note that the bytes of a file and the facts beside them are durable."""
+    with database.connection() as connection:
+        connection.execute("update raw.source_file set landed_at = clock_timestamp() where arrival = %s", (arrival,))
+
+
+def get(database: Database, arrival: int) -> SourceFile:
+    """The ledger row of an arrival; `KeyError` where there is none."""
+    with database.connection() as connection:
+        found = _find(connection, "arrival = %s", (arrival,))
+    if not found:
+        raise KeyError(f"no file has the arrival number {arrival}")
+    return found[0]
+
+
+def to_load(database: Database, *, arrivals: Sequence[int] | None = None) -> list[SourceFile]:
+    """Landed files that wait for their load, in the order of arrival; a load whose process died waits too."""
+    with database.connection() as connection:
+        return _find(
+            connection,
+            "landed_at is not null and status in ('pending', 'running') and (%s::bigint[] is null or arrival = any(%s)) order by arrival",
+            (arrivals, arrivals),
+        )
+
+
+@contextmanager
+def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
+    """Hold a file while it is loaded; yields none where another process holds it or it needs no load any more."""
+    with database.connection() as connection:
+        held = connection.execute("select pg_try_advisory_lock(%s, %s::int)", (_LOADING, arrival)).fetchone()
+        connection.commit()
+        if held != (True,):
+            yield None
+            return
+        try:
+            found = _find(connection, "arrival = %s and status in ('pending', 'running')", (arrival,))
+            if found:
+                connection.execute(
+                    "update raw.source_file set status = 'running', attempts = attempts + 1, started_at = clock_timestamp(), finished_at = null, run = %s, error = null"
+                    " where arrival = %s",
+                    (database.run, arrival),
+                )
+            connection.commit()
+            yield found[0] if found else None
+        finally:
+            connection.rollback()
+            connection.execute("select pg_advisory_unlock(%s, %s::int)", (_LOADING, arrival))
+            connection.commit()
+
+
+def succeed(connection: Connection, arrival: int, *, rows: int, rejected: int) -> None:
+    """Note a load as done, in the load's own transaction."""
+    connection.execute(
+        "update raw.source_file set status = 'succeeded', error = null, rows = %s, rejected = %s, finished_at = clock_timestamp() where arrival = %s",
+        (rows, rejected, arrival),
+    )
+
+
+def supersede(connection: Connection, arrivals: Sequence[int], *, by: int, change: int) -> None:
+    """Note that files gave way to the same bytes under a newer mapping."""
+    connection.execute("update raw.source_file set superseded_by = %s, withdrawn_at = %s where arrival = any(%s)", (by, change, list(arrivals)))
+
+
+def refuse(database: Database, arrival: int, *, status: str, error: str, rejected: Sequence[tuple[int, str, str]] = ()) -> None:
+    """Note why a file was not loaded: 'quarantined' where the file is at fault, 'failed' where a retry may help."""
+    with database.connection() as connection:
+        connection.execute(
+            "update raw.source_file set status = %s, error = %s, rows = 0, rejected = %s, finished_at = clock_timestamp() where arrival = %s",
+            (status, error, len(rejected), arrival),
+        )
+        keep_rejected(connection, arrival, rejected)
+
+
+def keep_rejected(connection: Connection, arrival: int, rejected: Sequence[tuple[int, str, str]]) -> None:
+    """Keep the rows of a file that were refused: row number, text, reason. They replace those of an earlier attempt."""
+    connection.execute("delete from raw.rejected_row where arrival = %s", (arrival,))
+    with connection.cursor().copy("copy raw.rejected_row (arrival, position, source_row, text, reason) from stdin") as copy:
+        for position, (row, text, reason) in enumerate(rejected):
+            copy.write_row((arrival, position, row, text.replace("\0", "\N{REPLACEMENT CHARACTER}"), reason))
+
+
+def retry(database: Database, arrivals: Sequence[int]) -> int:
+    """Let files that failed or were quarantined be loaded again; says how many."""
+    with database.connection() as connection:
+        return connection.execute(
+            "update raw.source_file set status = 'pending' where arrival = any(%s) and status in ('failed', 'quarantined')", (list(arrivals),)
+        ).rowcount
+
+
+def earlier_mappings(connection: Connection, file: SourceFile) -> list[SourceFile]:
+    """The same bytes under the same prefix that were loaded by an earlier arrival, under another mapping: this file supersedes them."""
+    return _find(
+        connection,
+        "sha256 = %s and prefix = %s and kind = %s and arrival < %s and superseded_by is null and withdrawn_at is null order by arrival",
+        (file.sha256, file.prefix, file.kind, file.arrival),
+    )
+
+
+def later_mapping(connection: Connection, file: SourceFile) -> SourceFile | None:
+    """The same bytes, loaded by a later arrival under another mapping."""
+    found = _find(
+        connection,
+        "sha256 = %s and prefix = %s and kind = %s and arrival > %s and status = 'succeeded' order by arrival desc limit 1",
+        (file.sha256, file.prefix, file.kind, file.arrival),
+    )
+    return found[0] if found else None
+
+
+def mapping_of(database: Database, prefix: str) -> tuple[str, str] | None:
+    """(version, text) of the mapping in force for a prefix: the latest one of the nearest folder."""
+    folders = [prefix.rsplit("/", n)[0] for n in range(prefix.count("/") + 1)] + [""]
+    with database.connection() as connection:
+        found = connection.execute(
+            "select distinct on (prefix) prefix, version, text from raw.mapping where prefix = any(%s) order by prefix, arrival desc", (folders,)
+        ).fetchall()
+    best = max(found, key=lambda row: len(row[0]), default=None)
+    return (best[1], best[2]) if best else None
+
+
+def _find(connection: Connection, condition: str, parameters: Sequence[Any]) -> list[SourceFile]:
+    with connection.cursor(row_factory=class_row(SourceFile)) as cursor:
+        return cursor.execute(f"select {_COLUMNS} from raw.source_file where {condition}", parameters).fetchall()  # type: ignore[arg-type]  # conditions are literals of this file

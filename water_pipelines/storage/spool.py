@@ -1,0 +1,128 @@
+"""A parsed file, held until its transaction: in memory while it is small, in a temporary Arrow file beyond that.
+
+Parsing ends before the first lock is taken, so a bad file never holds up a good one, and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+_IN_MEMORY_ROWS = 2_000_000
+_SCHEMA = pa.schema(
+    [
+        ("series", pa.int32()),
+        ("time", pa.timestamp("us", "UTC")),
+        ("value", pa.float64()),
+        ("qualifier", pa.int32()),
+        ("source_row", pa.int32()),
+        ("op", pa.int8()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows in the order of the file: series and qualifier are positions in the spool's lists of names (qualifier -1: none)."""
+
+    series: NDArray[np.int32]
+    time: NDArray[np.datetime64]
+    value: NDArray[np.float64]
+    qualifier: NDArray[np.int32]
+    source_row: NDArray[np.int32]
+    op: NDArray[np.int8]
+
+
+class Spool:
+    """Collects batches of (series, time, value, qualifier, source_row, op) and gives them back in order, as often as asked."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.series: dict[str, int] = {}
+        self.qualifiers: dict[str, int] = {}
+        self.rows = 0
+        self._batches: list[pa.RecordBatch] = []
+        self._directory = directory
+        self._file: Any = None
+        self._writer: pa.RecordBatchStreamWriter | None = None
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._batches.clear()
+        if self._writer is not None:
+            self._writer.close()
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Add a parser's batch, whose `series` and `qualifier` are dictionaries of text."""
+        columns = [
+            _recode(batch.column("series"), self.series),
+            batch.column("time"),
+            batch.column("value"),
+            _recode(batch.column("qualifier"), self.qualifiers),
+            batch.column("source_row"),
+            batch.column("op"),
+        ]
+        self._batches.append(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
+        self.rows += batch.num_rows
+        if self.rows > _IN_MEMORY_ROWS:
+            self._spill()
+
+    def _spill(self) -> None:
+        if self._writer is None:
+            self._file = tempfile.TemporaryFile(dir=self._directory, prefix="water-spool-")
+            self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
+        for batch in self._batches:
+            self._writer.write_batch(batch)
+        self._batches.clear()
+
+    def chunks(self, rows: int = _IN_MEMORY_ROWS) -> Iterator[Chunk]:
+        """The rows in the order of the file, up to about `rows` at a time."""
+        held: list[pa.RecordBatch] = []
+        for batch in self._read():
+            held.append(batch)
+            if sum(each.num_rows for each in held) >= rows:
+                yield _chunk(held)
+                held = []
+        if held:
+            yield _chunk(held)
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        if self._writer is not None:
+            self._file.flush()
+            end = self._file.tell()
+            self._file.seek(0)
+            with pa.ipc.open_stream(self._file) as reader:
+                while self._file.tell() < end:
+                    yield reader.read_next_batch()
+            self._file.seek(end)
+        yield from self._batches
+
+
+def _recode(column: Any, names: dict[str, int]) -> pa.Array:
+    """Codes of this batch's dictionary as codes of the spool's; -1 for null."""
+    own = [names.setdefault(name, len(names)) for name in column.dictionary.to_pylist()]
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return pa.array(np.append(np.array(own, dtype=np.int32), np.int32(-1))[codes], type=pa.int32())
+
+
+def _chunk(batches: list[pa.RecordBatch]) -> Chunk:
+    table = pa.Table.from_batches(batches)
+    return Chunk(
+        table["series"].to_numpy(),
+        table["time"].cast(pa.timestamp("us")).to_numpy(),
+        table["value"].to_numpy(),
+        table["qualifier"].to_numpy(),
+        table["source_row"].to_numpy(),
+        table["op"].to_numpy(),
+    )

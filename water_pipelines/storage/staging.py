@@ -1,0 +1,263 @@
+"""What a computation leaves: rows staged in temporary tables, of which only the difference to the store is written.
+
+A settled asset's function stages rows inside a `Snapshot` and returns `Staged`; `apply` is the one writer of derived tables.
+Add nothing about a particular table here: what a table is called and keyed by is said by its noun's `Table`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from water_pipelines.domain.reach import Reach, affected_days
+from water_pipelines.storage import computed, stale
+from water_pipelines.storage.copy import copy_arrays
+from water_pipelines.storage.database import Connection, Database, Snapshot, Window, window_values
+
+_names = count()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A derived table: its name, its natural key, and the column (timestamptz or date) that says which day a row belongs to."""
+
+    name: str
+    key: tuple[str, ...]
+    at: str
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(*self.name.split("."))
+
+
+@dataclass(frozen=True)
+class StagedTable:
+    """The rows that `table` should have within the windows of the computation."""
+
+    table: Table
+    name: str
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a computation of some days found: a staged table for each table of the asset, and what it went by."""
+
+    tables: Sequence[StagedTable]
+    rule_set_id: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An asset that reads another, and how far around a time it looks.
+
+    `units` turns the first and last changed time of each touched day into the reader's stale units; by default these are the
+    days that the reach covers.
+    """
+
+    asset: str
+    reach: Reach
+    units: Callable[[NDArray[np.datetime64], NDArray[np.datetime64]], Sequence[str]] | None = None
+
+    def stale_units(self, first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> Sequence[str]:
+        if self.units is not None:
+            return self.units(first, last)
+        return [str(day) for day in affected_days(first, last, self.reach)]
+
+
+@dataclass
+class Applied:
+    """What applying a computation did: the change it made (none where nothing differed) and the rows written by table."""
+
+    change: int | None
+    units: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    written: dict[str, int] = field(default_factory=dict)
+
+
+def stage(snapshot: Snapshot, table: Table, columns: Mapping[str, tuple[str, NDArray[Any]]]) -> StagedTable:
+    """Stage rows given as arrays: column -> (type, array[n])."""
+    staged = _empty(snapshot, table)
+    copy_arrays(snapshot.connection, sql.Identifier(staged.name), columns)
+    return staged
+
+
+def stage_query(snapshot: Snapshot, table: Table, query: sql.Composable) -> StagedTable:
+    """Stage the rows of a query, whose columns carry the table's names."""
+    staged = _empty(snapshot, table)
+    names = sql.SQL(", ").join(map(sql.Identifier, _columns(snapshot.connection, staged.name)))
+    snapshot.connection.execute(sql.SQL("insert into {} ({}) select {} from ({}) as rows").format(sql.Identifier(staged.name), names, names, query))
+    return staged
+
+
+def _empty(snapshot: Snapshot, table: Table) -> StagedTable:
+    name = f"staged_{next(_names)}"
+    snapshot.connection.execute(sql.SQL("create temporary table {} (like {} including defaults)").format(sql.Identifier(name), table.identifier))
+    snapshot.connection.execute(sql.SQL("alter table {} drop column since").format(sql.Identifier(name)))
+    return StagedTable(table, name)
+
+
+def discard(connection: Connection, staged: Staged) -> None:
+    """Drop the staged rows of a computation."""
+    for each in staged.tables:
+        connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(each.name)))
+
+
+def apply(
+    database: Database, connection: Connection, asset: str, days: NDArray[np.datetime64], read: int, staged: Staged, edges: Sequence[Edge]
+) -> Applied:
+    """Write the difference between what is staged and what is stored, under one change number.
+
+    Days for which a later state of the data was computed meanwhile are left alone. With the rows, in the same transaction, the
+    assets that read this one are marked stale, the days are noted as computed, and their own stale marks, as far as they were
+    read, are cleared.
+
+    Parameters
+    ----------
+    connection : a connection outside a transaction; its transaction is committed by the caller's block.
+    asset : the asset's key, `schema/name`.
+    days : datetime64[D][d], the days that were computed.
+    read : the number of the snapshot in which they were computed.
+    """
+    computed.lock(connection, asset)
+    later = computed.units_read_after(connection, asset, read)
+    units = [str(day) for day in days]
+    result = Applied(None, [unit for unit in units if unit not in later], [unit for unit in units if unit in later])
+    kept = np.array(result.units, dtype="datetime64[D]")
+    if len(kept):
+        differences = [_difference(connection, each, windows_of(kept)) for each in staged.tables]
+        connection.execute("select n from core.clock for update")
+        if any(total for _, total in differences):
+            result.change = database.take_number(connection, asset)
+            for each, (difference, total) in zip(staged.tables, differences, strict=True):
+                result.written[each.table.name] = total
+                if total:
+                    _write(connection, each.table, difference)
+            _mark_readers(connection, staged, [difference for difference, _ in differences], edges)
+        rows = _rows_by_unit(connection, staged, result.units)
+        computed.note(database, connection, asset, rows, read, result.change, staged.rule_set_id, staged.model)
+        stale.clear(connection, asset, result.units, read)
+    return result
+
+
+def windows_of(days: NDArray[np.datetime64]) -> list[Window]:
+    """Sorted days as half-open windows of whole contiguous stretches.
+
+    >>> windows_of(np.array(["2026-01-01", "2026-01-02", "2026-01-05"], dtype="datetime64[D]"))[1][0]
+    np.datetime64('2026-01-05T00:00:00.000000')
+    """
+    if len(days) == 0:
+        return []
+    breaks = np.flatnonzero(np.diff(days).astype(np.int64) != 1) + 1
+    return [(part[0].astype("datetime64[us]"), (part[-1] + 1).astype("datetime64[us]")) for part in np.split(days, breaks)]
+
+
+def present_rows(table: Table, windows: Sequence[Window]) -> sql.Composed:
+    """A query for the rows that a table holds within windows.
+
+    Keys begin with the series, so each series' stretch is read by its key: a plain join could choose to scan every partition.
+    """
+    at = sql.Identifier(table.at)
+    within = sql.SQL("t.{at} >= w.start_at and t.{at} < w.end_at").format(at=at)
+    if table.key[0] != "series_id":
+        return sql.SQL("select t.* from {} as w(start_at, end_at) join {} as t on {}").format(window_values(windows), table.identifier, within)
+    return sql.SQL(
+        "select t.* from {} as w(start_at, end_at) cross join core.series as s"
+        " cross join lateral (select * from {} as t where t.series_id = s.series_id and {} offset 0) as t"
+    ).format(window_values(windows), table.identifier, within)
+
+
+def _columns(connection: Connection, name: str) -> list[str]:
+    query = "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum"
+    return [row[0] for row in connection.execute(query, (name,))]
+
+
+def _difference(connection: Connection, staged: StagedTable, windows: Sequence[Window]) -> tuple[str, int]:
+    """A temporary table of the rows to insert, update (`is_known`) or delete (`is_gone`), and how many they are."""
+    table, names = staged.table, _columns(connection, staged.name)
+    difference, at = f"{staged.name}_difference", sql.Identifier(table.at)
+    key = sql.SQL(", ").join(map(sql.Identifier, table.key))
+    values = [name for name in names if name not in table.key]
+    differ = sql.SQL("({}) is distinct from ({})").format(
+        sql.SQL(", ").join(sql.Identifier("s", name) for name in values), sql.SQL(", ").join(sql.Identifier("p", name) for name in values)
+    )
+    taken = sql.SQL(", ").join(sql.Identifier(name) if name in table.key else sql.Identifier("s", name) for name in names)
+    within = sql.SQL("exists (select from {} as w(start_at, end_at) where {} >= w.start_at and {} < w.end_at)").format(window_values(windows), at, at)
+    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(staged.name)))
+    connection.execute(
+        sql.SQL(
+            "create temporary table {difference} on commit drop as select {taken}, p.is_known is not null as is_known, s.is_staged is null as is_gone"
+            " from (select *, true as is_staged from {staged} where {within}) as s full join (select *, true as is_known from ({present}) as t) as p"
+            " using ({key}) where s.is_staged is null or p.is_known is null or {differ}"
+        ).format(
+            difference=sql.Identifier(difference),
+            taken=taken,
+            staged=sql.Identifier(staged.name),
+            within=within,
+            present=present_rows(table, windows),
+            key=key,
+            differ=differ if values else sql.SQL("false"),
+        )
+    )
+    row = connection.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(difference))).fetchone()
+    assert row is not None
+    return difference, int(row[0])
+
+
+def _write(connection: Connection, table: Table, difference: str) -> None:
+    names = [name for name in _columns(connection, difference) if name not in ("is_known", "is_gone")]
+    values = [name for name in names if name not in table.key]
+    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(difference)))
+    bounds = connection.execute(
+        sql.SQL("select min({at}), max({at}) from {} where is_known").format(sql.Identifier(difference), at=sql.Identifier(table.at))
+    ).fetchone()
+    assert bounds is not None
+    same_key = sql.SQL(" and ").join(sql.SQL("t.{0} = d.{0}").format(sql.Identifier(name)) for name in table.key)
+    if bounds[0] is not None:
+        within = sql.SQL("{} and t.{at} between {} and {}").format(same_key, bounds[0], bounds[1], at=sql.Identifier(table.at))
+        connection.execute(sql.SQL("delete from {} as t using {} as d where d.is_gone and {}").format(table.identifier, sql.Identifier(difference), within))
+        setting = [sql.SQL("{0} = d.{0}").format(sql.Identifier(name)) for name in values]
+        connection.execute(
+            sql.SQL("update {} as t set {} from {} as d where d.is_known and not d.is_gone and {}").format(
+                table.identifier, sql.SQL(", ").join([*setting, sql.SQL("since = core.this_change()")]), sql.Identifier(difference), within
+            )
+        )
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    connection.execute(
+        sql.SQL("insert into {} ({}, since) select {}, core.this_change() from {} where not is_known order by {}").format(
+            table.identifier, columns, columns, sql.Identifier(difference), sql.SQL(", ").join(map(sql.Identifier, table.key))
+        )
+    )
+
+
+def _mark_readers(connection: Connection, staged: Staged, differences: Sequence[str], edges: Sequence[Edge]) -> None:
+    for each, difference in zip(staged.tables, differences, strict=True):
+        at = sql.Identifier(each.table.at)
+        spans = connection.execute(
+            sql.SQL("select min({at}::timestamp), max({at}::timestamp) from {} group by date_trunc('day', {at}::timestamp)").format(sql.Identifier(difference), at=at)
+        ).fetchall()
+        if spans:
+            first, last = (np.array(column, dtype="datetime64[us]") for column in zip(*spans, strict=True))
+            mark_readers(connection, edges, first, last)
+
+
+def mark_readers(connection: Connection, edges: Sequence[Edge], first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> None:
+    """Mark stale what reads an asset whose rows changed within [first_i, last_i]; call it with the clock held."""
+    for edge in edges:
+        stale.mark(connection, edge.asset, edge.stale_units(first, last))
+
+
+def _rows_by_unit(connection: Connection, staged: Staged, units: Sequence[str]) -> dict[str, int]:
+    found = dict.fromkeys(units, 0)
+    main = staged.tables[0]
+    query = sql.SQL("select (({at})::timestamp)::date::text, count(*) from {} group by 1").format(sql.Identifier(main.name), at=sql.Identifier(main.table.at))
+    for unit, rows in connection.execute(query):
+        if unit in found:
+            found[unit] = int(rows)
+    return found
