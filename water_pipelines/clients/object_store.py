@@ -32,6 +32,7 @@ UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".swp", "
 _READ_AHEAD = 4 << 20  # bytes a ranged read asks for at least
 _PART = 64 << 20  # larger bodies go up in parts of this size
 _IN_MEMORY = 16 << 20
+_ABANDONED_S = 86_400
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 0.2
 
@@ -193,7 +194,7 @@ class LocalStore:
     def info(self, key: str) -> ObjectInfo:
         """See `ObjectStore.info`."""
         with self._explained(key), self._folder_of(key) as (folder, name):
-            return _local_info(key, _regular(os.stat(name, dir_fd=folder, follow_symlinks=False)))
+            return _local_info(key, os.stat(name, dir_fd=folder, follow_symlinks=False))
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
@@ -209,7 +210,7 @@ class LocalStore:
             # not blocking: else a named pipe in the inbox would hold us for ever
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             try:
-                _regular(os.fstat(descriptor))
+                _local_info(key, os.fstat(descriptor))
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -246,7 +247,7 @@ class LocalStore:
         """See `ObjectStore.delete`."""
         try:
             with self._explained(key), self._folder_of(key) as (folder, name):
-                now = _local_info(key, _regular(os.stat(name, dir_fd=folder, follow_symlinks=False)))
+                now = _local_info(key, os.stat(name, dir_fd=folder, follow_symlinks=False))
                 if unless_changed is not None and now.etag != unless_changed.etag:
                     raise ObjectChanged(f"{key} was written since it was listed")
                 os.unlink(name, dir_fd=folder)
@@ -303,7 +304,8 @@ class LocalStore:
                         os.mkdir(part, dir_fd=descriptor)
                         os.fsync(descriptor)
                     except FileExistsError:
-                        pass
+                        if not stat.S_ISDIR(os.stat(part, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                            raise InvalidKey(f"{folder} cannot be a folder in {self.root}: {part} is an object or a link") from None
                 inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
@@ -319,10 +321,13 @@ class LocalStore:
 
     @contextmanager
     def _unfinished(self) -> Iterator[tuple[str, BinaryIO]]:
-        """A hidden file in the root, removed at the end if it has not got a name by then."""
+        """A hidden file in the root, removed at the end if it has not got a name by then. What killed processes left goes after a day."""
         scratch = f".{secrets.token_hex(12)}.tmp"
         with self._explained(scratch):
             self.root.mkdir(parents=True, exist_ok=True)
+            for left in self.root.glob(".*.tmp"):
+                if time.time() - left.lstat().st_mtime > _ABANDONED_S:
+                    left.unlink(missing_ok=True)
             try:
                 with (self.root / scratch).open("xb", buffering=CHUNK) as file:
                     yield scratch, file
@@ -399,7 +404,7 @@ class S3Store:
             for found in page.get("Contents", ()):
                 key = found["Key"][len(self._prefix) :]
                 if key and not key.endswith("/") and not is_hidden(key):
-                    yield ObjectInfo(key, found["Size"], found["LastModified"].astimezone(UTC), found["ETag"].strip('"'), whole=True)
+                    yield ObjectInfo(key, found["Size"], _to_the_second(found["LastModified"]), found["ETag"].strip('"'), whole=True)
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -407,7 +412,7 @@ class S3Store:
     def info(self, key: str) -> ObjectInfo:
         """See `ObjectStore.info`."""
         head = self._call(key, lambda: self._client.head_object(**self._at(key)))
-        return ObjectInfo(key, head["ContentLength"], head["LastModified"].astimezone(UTC), head["ETag"].strip('"'), whole=True)
+        return ObjectInfo(key, head["ContentLength"], _to_the_second(head["LastModified"]), head["ETag"].strip('"'), whole=True)
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
@@ -500,7 +505,7 @@ class S3Store:
 
         `changed` says what a failed condition means: that the object is another one, or that there is one already.
         """
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -513,7 +518,7 @@ class S3Store:
                     raise (ObjectChanged(f"{key} was written meanwhile") if changed else ObjectExists(f"{key} is in {self!r} already")) from error
                 refused = status < 500 and status != 429 and code not in ("SlowDown", "RequestTimeout", "Throttling", "RequestTimeTooSkewed")
                 problem: Exception = error
-            except HTTPClientError as error:  # no connection, or one that broke
+            except (ConnectionError, HTTPClientError, IncompleteReadError) as error:  # no connection, or one that broke
                 refused, problem = False, error
             except BotoCoreError as error:  # no credentials, wrong parameters
                 refused, problem = True, error
@@ -600,13 +605,14 @@ def _chunks(data: bytes | BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _regular(status: os.stat_result) -> os.stat_result:
-    if stat.S_ISREG(status.st_mode):
-        return status
-    raise OSError(errno.ELOOP, "is a link") if stat.S_ISLNK(status.st_mode) else InvalidKey("is no regular file but a folder, a pipe or a device")
+def _to_the_second(time_: datetime) -> datetime:
+    """A header of S3 has no fractions of a second, a listing may have them."""
+    return time_.astimezone(UTC).replace(microsecond=0)
 
 
 def _local_info(key: str, status: os.stat_result) -> ObjectInfo:
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidKey(f"{key} is no regular file but a link, a folder, a pipe or a device")
     whole = not status.st_mode & 0o222 and status.st_mtime_ns != status.st_ctime_ns
     modified_at = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, UTC)
     return ObjectInfo(key, status.st_size, modified_at, f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}", whole)
