@@ -109,7 +109,7 @@ class _UniqueKeys(yaml.SafeLoader):
 def read_content(text: str) -> Mapping[str, Any]:
     """The keys and values of a rules file; `InvalidRules` where it is not YAML, or has keys that are not known at the top."""
     try:
-        written = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  # a SafeLoader
+        written = yaml.load(text, Loader=_UniqueKeys)  # a SafeLoader
     except yaml.YAMLError as error:
         raise InvalidRules(f"the rules are not readable YAML: {error}") from error
     content = _mapping({} if written is None else written, "the rules")
