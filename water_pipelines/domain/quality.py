@@ -230,7 +230,9 @@ def flag_flat_line(
     n = len(value)
     if n == 0:
         return np.empty(0, np.int8)
-    flags = np.where(_since_start(time, ~neighbour) >= suspect, np.int8(GOOD), np.int8(NOT_EVALUATED))
+    firsts = np.flatnonzero(~neighbour)
+    judged_from = np.repeat(time[firsts], np.diff(np.append(firsts, n))) + suspect
+    flags = np.where(time >= judged_from, np.int8(GOOD), np.int8(NOT_EVALUATED))
     still = np.zeros(n, np.bool_)
     still[1:] = neighbour[1:] & (np.abs(value[1:] - value[:-1]) <= _from(tolerance, 1))
     starts = np.flatnonzero(~still)
@@ -381,13 +383,6 @@ def _level(suspect: BoolArray, fail: BoolArray) -> Int8Array:
 def _from(limit: Any, begin: int, end: int | None = None) -> Any:
     """A limit for the rows from `begin` to `end`."""
     return limit[begin:end] if np.ndim(limit) else limit
-
-
-def _since_start(time: TimeArray, start: BoolArray) -> NDArray[np.timedelta64]:
-    """Time since the last row that starts a stretch."""
-    starts = np.flatnonzero(start)
-    since: NDArray[np.timedelta64] = time - np.repeat(time[starts], np.diff(np.append(starts, len(time))))  # type: ignore[assignment]  # datetimes apart are durations
-    return since
 
 
 def _first_of_windows(since: NDArray[np.timedelta64], lengths: Int64Array, durations: NDArray[np.timedelta64], last: NDArray[np.intp]) -> Int64Array:

@@ -153,5 +153,5 @@ def test_a_wrong_file_says_what_is_wrong_and_where(text: str, message: str) -> N
 
 def test_a_file_that_stands_alone_says_what_a_gap_is() -> None:
     """Without a gap limit no test knows its neighbours."""
-    with pytest.raises(InvalidRules, match="any.gap.limit: missing"):
+    with pytest.raises(InvalidRules, match=r"any\.gap\.limit: missing"):
         RuleSet.from_yaml("properties: {ph: {unit: pH, spike: {suspect: 1}}}")

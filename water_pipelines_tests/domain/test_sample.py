@@ -68,13 +68,14 @@ def read(file: SampleFile, mapping: dict[str, Any]) -> dict[tuple[str, datetime]
 
 def read_wide(content: bytes, mapping: dict[str, Any]) -> dict[tuple[str, datetime], float]:
     """The doubled hour of autumn stands twice, summer time first."""
-    table = pd.read_csv(io.BytesIO(content), sep=";", decimal=",")
+    table = pd.read_csv(io.BytesIO(content), sep=mapping["separator"], decimal=mapping["decimal"])
+    zone = ZoneInfo(mapping["time_zone"])
     said, seen = {}, set()
     for row in table.to_dict("records"):
-        local = datetime.strptime(row[mapping["time"]["column"]], mapping["time"]["format"])
-        at = local.replace(tzinfo=ZoneInfo(mapping["time"]["zone"]), fold=local in seen).astimezone(UTC)
+        local = datetime.strptime(row[mapping["time"]], mapping["time_format"]).replace(tzinfo=zone)
+        at = local.replace(fold=local in seen).astimezone(UTC)
         seen.add(local)
-        said |= {(f"{v['station']}/{v['property']}", at): row[v["column"]] for v in mapping["values"] if not np.isnan(row[v["column"]])}
+        said |= {(f"{v['station']}/{v['property']}", at): row[name] for name, v in mapping["columns"].items() if not np.isnan(row[name])}
     return said
 
 

@@ -113,20 +113,20 @@ def wide_header(series: SampleSeries) -> str:
     return f"{series.station} {series.observed_property} [{series.unit}]"
 
 
-def wide_mapping(series: Iterable[SampleSeries]) -> bytes:
+def wide_mapping(series: list[SampleSeries]) -> bytes:
     """What the wide export does not say: its clock, and what its columns are."""
     lines = [
         "# The control system of the waterworks exports its local clock.",
-        f"time: {{column: {WIDE_TIME}, format: '%d.%m.%Y %H:%M', zone: {ZONE}}}",
-        "decimal: ','",
-        "values:",
-        *(f"  - {_flow(column=wide_header(one), station=one.station, property=one.observed_property, unit=one.unit)}" for one in series),
+        f"time: {WIDE_TIME}",
+        'time_format: "%d.%m.%Y %H:%M"',
+        f"time_zone: {ZONE}",
+        'separator: ";"',
+        'decimal: ","',
+        f"interval: {int(series[0].interval / np.timedelta64(1, 'm'))}min",
+        "columns:",
+        *(f'  "{wide_header(one)}": {{station: {one.station}, property: {one.observed_property}, unit: {one.unit}}}' for one in series),
     ]
     return ("\n".join(lines) + "\n").encode()
-
-
-def _flow(**keys: str) -> str:
-    return "{" + ", ".join(f"{key}: '{value}'" for key, value in keys.items()) + "}"
 
 
 def _long(observations: Observations, series: Iterable[SampleSeries]) -> pl.DataFrame:

@@ -91,7 +91,8 @@ def _air_temperature(time: TimeArray, step_h: float, rain: FloatArray, rng: np.r
     daily = (3.5 + 1.8 * warmth) * np.cos(2 * np.pi * (hour - 15) / 24)
     spells: FloatArray = autoregressive(len(time), 60 / step_h, 2.8, rng)
     cooled = 6 * np.minimum(reservoir(rain, 6 / step_h) / step_h, 0.4)
-    return spells + 9.5 + 9.0 * warmth + daily - cooled
+    temperature: FloatArray = 9.5 + 9.0 * warmth + daily + spells - cooled
+    return temperature
 
 
 def _river(hill: FloatArray, town: FloatArray, air: FloatArray, step_h: float, rng: np.random.Generator) -> dict[str, FloatArray]:
