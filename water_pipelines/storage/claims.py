@@ -130,7 +130,7 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
             said.get("unit"),
             said.get("name") or natural_id,
             said.get("kind") or "sensor",
-            said.get("interval_s"),
+            said.get("interval_s") or said.get("inferred_interval_s"),
             said.get("feature_of_interest"),
             _rest(said, (*_SERIES_COLUMNS, "station")),
         )

@@ -67,9 +67,9 @@ class Database:
                 yield snapshot
             return
         connection.execute("set transaction isolation level repeatable read")
-        row = connection.execute("select n, pg_export_snapshot() from core.clock").fetchone()
+        row = connection.execute("select n from core.clock").fetchone()
         assert row is not None
-        snapshot = Snapshot(connection, row[0], row[1], self.url)
+        snapshot = Snapshot(connection, row[0], self.url)
         try:
             yield snapshot
         finally:
@@ -88,7 +88,6 @@ class Snapshot:
 
     connection: Connection
     number: int
-    name: str
     url: str
     _arrow: Any = field(default=None, repr=False)
 
@@ -99,10 +98,11 @@ class Snapshot:
     def arrow(self, query: sql.Composable) -> pa.Table:
         """The rows of a query, as Arrow, read in bulk over a second connection that shares this snapshot."""
         if self._arrow is None:
+            (name,) = self.rows("select pg_export_snapshot()")[0]
             self._arrow = adbc_driver_postgresql.dbapi.connect(self.url, autocommit=True)
             with self._arrow.cursor() as cursor:
                 cursor.execute("begin isolation level repeatable read read only")
-                cursor.execute(f"set transaction snapshot '{self.name}'")
+                cursor.execute(f"set transaction snapshot '{name}'")
                 cursor.execute("set local timezone = 'UTC'")
         with self._arrow.cursor() as cursor:
             cursor.execute(query.as_string(self.connection))

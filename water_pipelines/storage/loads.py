@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from psycopg import sql
 
 from water_pipelines.domain.series import starts_of_runs
 from water_pipelines.storage import claims as claiming
-from water_pipelines.storage import source_files
+from water_pipelines.storage import computed, source_files
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.copy import copy_arrays, copy_rows
 from water_pipelines.storage.database import Connection, Database
@@ -78,6 +79,10 @@ def load(database: Database, file: SourceFile, parsed: Parsed, *, edges: Sequenc
         source_files.supersede(connection, superseded, by=file.arrival, change=change)
         mark_readers(connection, edges, *work.tally.spans())
         loaded = work.loaded(change)
+        work.note_computed(change)
+        arrived_on = {str(file.arrived_at.astimezone(UTC).date()): loaded.rows}
+        for asset in ("raw/source_file", "raw/load_day"):
+            computed.note(database, connection, asset, arrived_on, change, change, None, None)
         source_files.succeed(connection, file.arrival, rows=loaded.rows, rejected=len(parsed.rejected) + loaded.rejected)
         source_files.keep_rejected(connection, file.arrival, [*parsed.rejected, *work.repeated])
     return loaded
@@ -94,6 +99,7 @@ def replay(database: Database, days: NDArray[np.datetime64], *, edges: Sequence[
             return Loaded(None)
         change = work.write("replay")
         mark_readers(connection, edges, *work.tally.spans())
+        work.note_computed(change)
         return work.loaded(change)
 
 
@@ -462,6 +468,16 @@ class _Load:
             copy_arrays(self._connection, sql.Identifier("raw", "load_day"), columns)
         return change
 
+    def note_computed(self, change: int) -> None:
+        """Note the days whose values changed as computed, so that Dagster is told of them."""
+        touched, sums = self.tally.sums()
+        days, where = np.unique(touched.days, return_inverse=True)
+        rows = np.zeros(len(days), dtype=np.int64)
+        np.add.at(rows, where, sums[:, :_REJECTED].sum(axis=1))
+        changed = set(self.tally.spans()[0].astype("datetime64[D]").tolist())
+        counts = {str(day): int(count) for day, count in zip(days.tolist(), rows, strict=True) if day in changed}
+        computed.note(self._database, self._connection, "core/observation", counts, change, change, None, None)
+
     def loaded(self, change: int) -> Loaded:
         """What was done, in numbers."""
         _, sums = self.tally.sums()
@@ -501,3 +517,9 @@ def _qualifier_ids(database: Database, spool: Spool) -> NDArray[np.int16]:
         connection.execute("insert into core.qualifier (text) select unnest(%s::text[]) order by 1 on conflict do nothing", (names,))
         ids = dict(connection.execute("select text, qualifier_id from core.qualifier where text = any(%s)", (names,)).fetchall())
     return np.array([*(ids[name] for name in names), 0], dtype=np.int16)
+
+
+def rows_by_day(connection: Connection, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """About how many observations each of some days holds: the sum of what its loads added."""
+    found = dict(connection.execute("select day, sum(new)::bigint from raw.load_day where day = any(%s::date[]) group by day", (days.tolist(),)).fetchall())
+    return np.array([found.get(day, 0) for day in days.tolist()], dtype=np.int64)

@@ -60,27 +60,26 @@ def job_id(sha256: str, prefix: str, mapping_version: str, kind: str) -> UUID:
 
 
 @contextmanager
-def landing(database: Database) -> Iterator[None]:
-    """Let one process at a time empty the inbox."""
+def landing(database: Database) -> Iterator[int]:
+    """Let one process at a time land a file; gives the next arrival number."""
     with database.connection() as connection:
         connection.execute("select pg_advisory_xact_lock(%s)", (_ONE_LANDER,))
-        yield
+        row = connection.execute("select coalesce(max(arrival), 0) + 1 from raw.source_file").fetchone()
+        assert row is not None
+        yield int(row[0])
 
 
 def announce(
-    database: Database, *, sha256: str, size: int, name: str, prefix: str, kind: str, mapping_version: str, mapping: str, arrived_at: datetime
+    database: Database, *, arrival: int, sha256: str, size: int, name: str, prefix: str, kind: str, mapping_version: str, mapping: str, arrived_at: datetime
 ) -> SourceFile:
-    """Give a file its arrival number before its bytes are landed; a file that is known already keeps the one it has.
+    """Fix the arrival number of a file before its landing is sealed; a file that is known already keeps the one it has.
 
-    Call it within `landing`. A file whose landing was cut off comes back with `landed_at` none and is landed again under its number.
+    Call it within `landing`, with the number that it gave. A file whose landing was cut off comes back with `landed_at` none and is landed again under its number.
     """
     with database.connection() as connection:
         known = _find(connection, "sha256 = %s and prefix = %s and mapping_version = %s and kind = %s", (sha256, prefix, mapping_version, kind))
         if known:
             return known[0]
-        row = connection.execute("select coalesce(max(arrival), 0) + 1 from raw.source_file").fetchone()
-        assert row is not None
-        arrival = int(row[0])
         connection.execute(
             "insert into raw.source_file (arrival, job_id, key, name, prefix, sha256, bytes, kind, mapping_version, mapping, arrived_at)"
             " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -214,6 +213,13 @@ def later_mapping(connection: Connection, file: SourceFile) -> SourceFile | None
     return found[0] if found else None
 
 
+def keep_mapping(connection: Connection, file: SourceFile, version: str, text: str) -> None:
+    """Put the mapping that a file holds in force for its folder."""
+    connection.execute(
+        "insert into raw.mapping (arrival, prefix, version, text) values (%s, %s, %s, %s) on conflict do nothing", (file.arrival, file.prefix, version, text)
+    )
+
+
 def mapping_of(database: Database, prefix: str) -> tuple[str, str] | None:
     """(version, text) of the mapping in force for a prefix: the latest one of the nearest folder."""
     folders = [prefix.rsplit("/", n)[0] for n in range(prefix.count("/") + 1)] + [""]
@@ -228,3 +234,19 @@ def mapping_of(database: Database, prefix: str) -> tuple[str, str] | None:
 def _find(connection: Connection, condition: str, parameters: Sequence[Any]) -> list[SourceFile]:
     with connection.cursor(row_factory=class_row(SourceFile)) as cursor:
         return cursor.execute(f"select {_COLUMNS} from raw.source_file where {condition}", parameters).fetchall()  # type: ignore[arg-type]  # conditions are literals of this file
+
+
+def counts_by_status(connection: Connection, days: Sequence[str]) -> dict[str, int]:
+    """How many files arrived on some days (UTC), by status."""
+    return dict(
+        connection.execute("select status, count(*) from raw.source_file where arrived_on = any(%s::date[]) group by status", (list(days),)).fetchall()
+    )
+
+
+def refused_rows(connection: Connection, days: Sequence[str], limit: int) -> list[tuple[str, int, str, str]]:
+    """(file, row, text, reason) of rows that were refused in files that arrived on some days, the latest files first."""
+    query = (
+        "select name, source_row, text, reason from raw.rejected_row join raw.source_file using (arrival)"
+        " where arrived_on = any(%s::date[]) order by arrival desc, position limit %s"
+    )
+    return connection.execute(query, (list(days), limit)).fetchall()  # type: ignore[return-value]  # the query says the types

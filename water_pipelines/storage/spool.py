@@ -57,6 +57,10 @@ class Spool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the memory and of the temporary file."""
         self._batches.clear()
         if self._writer is not None:
             self._writer.close()

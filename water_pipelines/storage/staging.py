@@ -103,10 +103,21 @@ def _empty(snapshot: Snapshot, table: Table) -> StagedTable:
     return StagedTable(table, name)
 
 
-def discard(connection: Connection, staged: Staged) -> None:
-    """Drop the staged rows of a computation."""
-    for each in staged.tables:
-        connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(each.name)))
+def settle(database: Database, asset: str, days: NDArray[np.datetime64], compute: Callable[[Snapshot, NDArray[np.datetime64]], Staged], edges: Sequence[Edge]) -> Applied:
+    """Compute days of an asset in a snapshot, close it, and write the difference in a transaction of its own."""
+    with database.connection() as connection:
+        with database.snapshot(connection) as snapshot:
+            staged = compute(snapshot, days)
+        connection.execute("delete from core.settle_window")
+        connection.commit()
+        try:
+            applied = apply(database, connection, asset, days, snapshot.number, staged, edges)
+            connection.commit()
+        finally:
+            connection.rollback()
+            for each in staged.tables:
+                connection.execute(sql.SQL("drop table {}").format(sql.Identifier(each.name)))
+    return applied
 
 
 def apply(

@@ -1,0 +1,58 @@
+"""Jobs: what the sensors and schedules start, and what a person may launch by hand. Each is one op over the platform."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.loading import load_file
+from water_pipelines.orchestration.operations.telling import telling
+from water_pipelines.orchestration.operations.ticks import tick
+from water_pipelines.orchestration.resources import Platform
+from water_pipelines.orchestration.settle import settle
+
+_SETTLES = {"water/settles": "true"}
+
+
+@dg.op(out={})
+def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    """Empty the inbox, load what landed, and compute what it made stale."""
+    with platform.during(context.run_id) as working:
+        landed = empty_inbox(working)
+        context.log.info("%s files landed", landed)
+        settle(working, telling(context))
+
+
+@dg.op(out={})
+def settle_stale(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    """Compute what is stale."""
+    with platform.during(context.run_id) as working:
+        done = settle(working, telling(context))
+        context.log.info("computed: %s", done or "nothing was stale")
+
+
+@dg.op(out={})
+def land_tick_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    """Land the half-hour that has passed, and compute what depends on the clock."""
+    with platform.during(context.run_id) as working:
+        file = tick(working, datetime.now(UTC))
+        load_file(working, file.arrival)
+        settle(working, telling(context))
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=_SETTLES, description="Empties the inbox: lands and loads files, and settles the days that they touched.")
+def load_job() -> None:
+    """See `land_load_and_settle`."""
+    land_load_and_settle()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=_SETTLES, description="Computes exactly the units that are stale, in the order of the graph.")
+def settle_job() -> None:
+    """See `settle_stale`."""
+    settle_stale()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=_SETTLES, description="Refreshes what depends on the clock, as of the half-hour that has passed.")
+def tick_job() -> None:
+    """See `land_tick_and_settle`."""
+    land_tick_and_settle()

@@ -1,0 +1,196 @@
+"""Loading: what becomes of a landed file, by its kind.
+
+Add a kind to `LOADERS`. A loader gets a file that nobody else holds and either commits everything that follows from it, ledger row
+included, or raises: `UnreadableFile` where the file is at fault, anything else where a retry may help.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from water_pipelines.domain.intervals import usual_interval_s
+from water_pipelines.domain.rules import InvalidRules, RuleSet, default_rules
+from water_pipelines.orchestration.operations.ticks import load_tick
+from water_pipelines.orchestration.resources import Platform
+from water_pipelines.orchestration.settle import edges
+from water_pipelines.parsers.contract import Described, FileFacts, Rejected, Rows, Station, UnreadableFile
+from water_pipelines.parsers.contract import Series as SeriesClaim
+from water_pipelines.parsers.mapping import InvalidMapping, Mapping
+from water_pipelines.parsers.recognise import describe, parse_file
+from water_pipelines.storage import loads, rule_sets, source_files
+from water_pipelines.storage.claims import Claims
+from water_pipelines.storage.loads import Loaded, Parsed
+from water_pipelines.storage.source_files import SourceFile
+from water_pipelines.storage.spool import Spool
+
+log = logging.getLogger(__name__)
+
+Loader = Callable[[Platform, SourceFile], Loaded]
+
+
+class TooManyRefused(UnreadableFile):
+    """A file of which so many rows were refused that none is taken; the refused rows are kept for whoever mends it."""
+
+    def __init__(self, message: str, rejected: Sequence[tuple[int, str, str]]) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
+def load_files(platform: Platform, files: Iterable[SourceFile]) -> list[Loaded]:
+    """Load files one after the other; a file that cannot be loaded is noted with its reason, and the rest goes on."""
+    return [loaded for file in files if (loaded := load_file(platform, file.arrival)) is not None]
+
+
+def load_file(platform: Platform, arrival: int) -> Loaded | None:
+    """Load one file; none where another process holds it, it is done already, or it was refused."""
+    with source_files.loading(platform.database, arrival) as file:
+        if file is None:
+            return None
+        try:
+            loaded = LOADERS[file.kind](platform, file)
+        except UnreadableFile as error:
+            log.warning("%s is set aside: %s", file.name, error)
+            rejected = error.rejected if isinstance(error, TooManyRefused) else ()
+            source_files.refuse(platform.database, arrival, status="quarantined", error=str(error), rejected=rejected)
+            return None
+        except Exception as error:
+            log.exception("%s could not be loaded", file.name)
+            source_files.refuse(platform.database, arrival, status="failed", error=f"{type(error).__name__}: {error}")
+            return None
+    log.info("%s: %s new, %s changed, %s unchanged values, %s rows rejected", file.name, loaded.new, loaded.changed, loaded.unchanged, loaded.rejected)
+    return loaded
+
+
+def replay_days(platform: Platform, days: NDArray[np.datetime64]) -> Loaded:
+    """Derive days of observations again from their landed files."""
+    with platform.database.connection() as connection:
+        readers = edges(connection, "core/observation")
+    return loads.replay(platform.database, days, edges=readers, reparse=lambda arrival: _reparse(platform, arrival))
+
+
+def _load_data(platform: Platform, file: SourceFile) -> Loaded:
+    newer = source_files.later_mapping(platform.database, file)
+    if newer is not None:
+        raise UnreadableFile(f"the same bytes were loaded under a newer mapping ({newer.mapping_version}), by job {newer.job_id}; they stand")
+    with Spool(_scratch(platform)) as spool:
+        parsed = _parse(platform, file, spool)
+        limit = platform.settings.rejected_share_limit
+        refused = len(parsed.rejected)
+        if refused and refused > limit * (spool.rows + refused):
+            raise TooManyRefused(
+                f"{refused} of {spool.rows + refused} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g}) allows."
+                f" The first: row {parsed.rejected[0][0]}: {parsed.rejected[0][2]}",
+                parsed.rejected,
+            )
+        with platform.database.connection() as connection:
+            readers = edges(connection, "core/observation")
+        return loads.load(platform.database, file, parsed, edges=readers, reparse=lambda arrival: _reparse(platform, arrival))
+
+
+def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
+    """Fill a spool with what a file's parser yields."""
+    mapping = _mapping(file)
+    stations: dict[str, Station] = {}
+    series: dict[str, SeriesClaim] = {}
+    rejected: list[Rejected] = []
+    with platform.store.open(file.key) as stream:
+        _, parser, version = describe(stream, mapping)
+        for event in parse_file(stream, mapping, _facts(platform, file)):
+            match event:
+                case Described():
+                    stations.update({station.natural_id: station for station in event.stations})
+                    series.update({each.natural_id: each for each in event.series})
+                case Rows():
+                    spool.append(event.batch)
+                    rejected += event.rejected
+    return Parsed(spool, _claims(stations, series, spool), [(each.source_row, each.text, each.reason) for each in rejected], parser, version)
+
+
+def _claims(stations: dict[str, Station], series: dict[str, SeriesClaim], spool: Spool) -> Claims:
+    intervals = _usual_intervals(spool)
+    said = {
+        natural_id: {"inferred_interval_s": intervals.get(natural_id), **each.attributes, "station": each.station} for natural_id, each in series.items()
+    }
+    return Claims({**{each.station: {} for each in series.values()}, **{name: station.attributes for name, station in stations.items()}}, said)
+
+
+def _usual_intervals(spool: Spool) -> dict[str, float | None]:
+    """The interval that each series of a file keeps, judged by the first rows."""
+    names = list(spool.series)
+    for chunk in spool.chunks():
+        order = np.argsort(chunk.series, kind="stable")
+        numbers, starts = np.unique(chunk.series[order], return_index=True)
+        return {names[number]: usual_interval_s(time) for number, time in zip(numbers, np.split(chunk.time[order], starts[1:]), strict=True)}
+    return {}
+
+
+def _reparse(platform: Platform, arrival: int) -> Spool:
+    """The observations of a landed file, parsed again under the mapping that it landed with."""
+    spool = Spool(_scratch(platform))
+    try:
+        _parse(platform, source_files.get(platform.database, arrival), spool)
+    except BaseException:
+        spool.close()
+        raise
+    return spool
+
+
+def _mapping(file: SourceFile) -> Mapping:
+    try:
+        return Mapping.from_yaml(file.mapping)
+    except InvalidMapping as error:
+        raise UnreadableFile(f"its mapping cannot be used: {error}") from error
+
+
+def _facts(platform: Platform, file: SourceFile) -> FileFacts:
+    settings = platform.settings
+    return FileFacts(file.name, file.prefix, file.arrived_at, settings.first_day, timedelta(minutes=settings.future_tolerance_minutes))
+
+
+def _scratch(platform: Platform) -> Path:
+    folder = platform.settings.home / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _load_mapping(platform: Platform, file: SourceFile) -> Loaded:
+    text = _text(platform, file)
+    try:
+        version = Mapping.from_yaml(text).version
+    except InvalidMapping as error:
+        raise UnreadableFile(str(error)) from error
+    with platform.database.connection() as connection:
+        change = platform.database.take_number(connection, "mapping")
+        source_files.keep_mapping(connection, file, version, text)
+        source_files.succeed(connection, file.arrival, rows=0, rejected=0)
+    return Loaded(change)
+
+
+def _load_rules(platform: Platform, file: SourceFile) -> Loaded:
+    text = _text(platform, file)
+    try:
+        rules = RuleSet.from_yaml(text, over=default_rules())
+    except InvalidRules as error:
+        raise UnreadableFile(str(error)) from error
+    with platform.database.connection() as connection:
+        change = platform.database.take_number(connection, "rules")
+        rule_sets.put_in_force(connection, file.arrival, rules.version, text)
+        source_files.succeed(connection, file.arrival, rows=0, rejected=0)
+    return Loaded(change)
+
+
+def _text(platform: Platform, file: SourceFile) -> str:
+    try:
+        return platform.store.read(file.key).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(f"{file.name} is not UTF-8 text: {error}") from error
+
+
+LOADERS: dict[str, Loader] = {"data": _load_data, "mapping": _load_mapping, "rules": _load_rules, "tick": load_tick}
+"""Kind of a landed file -> what loads it."""

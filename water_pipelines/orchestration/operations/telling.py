@@ -1,0 +1,38 @@
+"""Telling Dagster what was computed: one materialisation for each unit, under its asset's own key, written in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, DagsterEventType, StepMaterializationData, generate_event_batch_id
+
+from water_pipelines.storage.computed import Unlogged
+
+
+def telling(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Callable[[Sequence[Unlogged]], None]:
+    """A function that reports computed units on behalf of a run.
+
+    Dagster writes events of one batch in one statement, as many at a time as DAGSTER_EVENT_BATCH_SIZE says; logging them one by one
+    through the context costs 5-13 ms each.
+    """
+    run = context.run
+
+    def tell(units: Sequence[Unlogged]) -> None:
+        batch = generate_event_batch_id()
+        for position, unit in enumerate(units, start=1):
+            event = DagsterEvent(
+                event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+                job_name=run.job_name,
+                message=f"Computed {unit.asset} {unit.unit} as of change {unit.read}.",
+                event_specific_data=StepMaterializationData(_materialisation(unit)),
+            )
+            context.instance.report_dagster_event(event, run.run_id, batch_metadata=DagsterEventBatchMetadata(batch, position == len(units)))
+
+    return tell
+
+
+def _materialisation(unit: Unlogged) -> dg.AssetMaterialization:
+    metadata: dict[str, Any] = {"dagster/partition_row_count": unit.rows, "change_read": unit.read, "change_made": unit.made}
+    return dg.AssetMaterialization(asset_key=unit.asset.split("/"), partition=unit.unit, metadata=metadata)

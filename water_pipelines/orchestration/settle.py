@@ -1,0 +1,186 @@
+"""Settling: computing exactly what is stale, in the order of the graph, by the same functions that the assets call.
+
+An asset is declared by `settled`, in a file of `assets/`; nothing of a particular asset belongs here. What is computed and stored is
+the truth, and Dagster is told afterwards: a kill in between loses nothing, since the next settle tells it first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any
+
+import dagster as dg
+import numpy as np
+from numpy.typing import NDArray
+
+from water_pipelines.domain.reach import Reach
+from water_pipelines.orchestration.resources import Platform
+from water_pipelines.storage import computed, loads, staging, stale
+from water_pipelines.storage.computed import Unlogged
+from water_pipelines.storage.database import Connection, Snapshot
+from water_pipelines.storage.staging import Applied, Edge, Staged
+
+log = logging.getLogger(__name__)
+
+Days = NDArray[np.datetime64]
+Compute = Callable[[Snapshot, Days], Staged]
+ReachOf = Callable[[Connection], Reach]
+Units = Callable[[Days, Days], Sequence[str]]
+
+_OBSERVATIONS_AT_ONCE = 4_000_000
+_LOGGED_AT_ONCE = 2_000
+_PASSES = 20
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """How an asset reads another: its reach (or how to find it), and, where a unit is not simply a day within reach, how its units follow."""
+
+    reach: Reach | ReachOf
+    units: Units | None = None
+
+    def edge(self, asset: str, connection: Connection) -> Edge:
+        reach = self.reach if isinstance(self.reach, Reach) else self.reach(connection)
+        return Edge(asset, reach, self.units)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A derived asset: its key (which is its table), what it reads, and the function that computes its days.
+
+    `prepare` makes, before the days are computed, what must have landed as a fact by then, such as the models of past cut-offs.
+    """
+
+    key: str
+    reads: Mapping[str, Dependency]
+    compute: Compute
+    prepare: Callable[[Platform, Days], None] | None = None
+    follows_clock: bool = False
+
+
+SETTLED: dict[str, Settled] = {}
+
+
+def settled(
+    *,
+    key: Sequence[str],
+    reads: Mapping[str, Dependency | Reach | ReachOf],
+    partitions_def: dg.PartitionsDefinition[Any],
+    prepare: Callable[[Platform, Days], None] | None = None,
+    follows_clock: bool = False,
+    metadata_of: Callable[[Snapshot, Days], Mapping[str, Any]] | None = None,
+    **described: Any,
+) -> Callable[[Compute], dg.AssetsDefinition]:
+    """Declare a derived asset: one function, called by Dagster for the days that are asked for and by a settle for those that are stale.
+
+    Parameters
+    ----------
+    reads : asset key `schema/name` -> how far around a time that asset is read.
+    follows_clock : whether a day's rows depend on the last tick; each tick makes its day stale.
+    metadata_of : what a materialisation from the UI shows beside its row counts, such as a plot.
+    described : what `dg.asset` takes: description, group_name, kinds, owners, metadata.
+    """
+
+    def declare(compute: Compute) -> dg.AssetsDefinition:
+        name = "/".join(key)
+        dependencies = {asset: how if isinstance(how, Dependency) else Dependency(how) for asset, how in reads.items()}
+        SETTLED[name] = Settled(name, dependencies, compute, prepare, follows_clock)
+        described.setdefault("description", compute.__doc__)
+
+        @dg.asset(
+            key=list(key),
+            deps=[asset.split("/") for asset in reads],
+            partitions_def=partitions_def,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            **described,
+        )
+        def materialise(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[Any]:
+            days = np.array(sorted(context.partition_keys), dtype="datetime64[D]")
+            with platform.during(context.run_id) as working:
+                written = 0
+                for part in chunks(working, days):
+                    applied = compute_days(working, name, part)
+                    written += sum(applied.written.values())
+                    context.log.info("%s: %s days computed, %s rows written", name, len(part), sum(applied.written.values()))
+                with working.database.snapshot() as snapshot:
+                    shown = metadata_of(snapshot, days) if metadata_of else {}
+            return dg.MaterializeResult(metadata={"rows_written": written, "days": len(days), **shown})
+
+        return materialise
+
+    return declare
+
+
+def edges(connection: Connection, asset: str) -> list[Edge]:
+    """What reads an asset, and how far."""
+    return [each.reads[asset].edge(each.key, connection) for each in SETTLED.values() if asset in each.reads]
+
+
+def clocked() -> list[str]:
+    """The assets whose present day depends on the last tick."""
+    return [each.key for each in SETTLED.values() if each.follows_clock]
+
+
+def in_order() -> list[Settled]:
+    """The derived assets, each after those that it reads."""
+    order = TopologicalSorter({key: [asset for asset in each.reads if asset in SETTLED] for key, each in SETTLED.items()})
+    return [SETTLED[key] for key in order.static_order()]
+
+
+def chunks(platform: Platform, days: Days) -> Iterator[Days]:
+    """Days in parts that hold a bounded number of observations."""
+    with platform.database.connection() as connection:
+        rows = loads.rows_by_day(connection, days)
+    part = np.cumsum(rows) // _OBSERVATIONS_AT_ONCE
+    for number in np.unique(part):
+        yield days[part == number]
+
+
+def compute_days(platform: Platform, asset: str, days: Days) -> Applied:
+    """Compute days of an asset and write the difference."""
+    each = SETTLED[asset]
+    if each.prepare:
+        each.prepare(platform, days)
+    with platform.database.connection() as connection:
+        readers = edges(connection, asset)
+    return staging.settle(platform.database, asset, days, each.compute, readers)
+
+
+def settle(platform: Platform, tell: Callable[[Sequence[Unlogged]], None]) -> dict[str, int]:
+    """Compute what is stale until nothing is, and tell Dagster; gives the number of units computed by asset.
+
+    Parameters
+    ----------
+    tell : reports computed units to Dagster. It is called for what an earlier, interrupted settle could not report, too.
+    """
+    done: dict[str, int] = {}
+    report(platform, tell)
+    for _ in range(_PASSES):
+        is_settled = True
+        for each in in_order():
+            with platform.database.connection() as connection:
+                units = stale.units(connection, each.key)
+            for part in chunks(platform, np.array(units, dtype="datetime64[D]")) if units else ():
+                is_settled = False
+                applied = compute_days(platform, each.key, part)
+                done[each.key] = done.get(each.key, 0) + len(applied.units)
+                log.info("%s: %s days computed, %s rows written", each.key, len(applied.units), sum(applied.written.values()))
+        if is_settled:
+            break
+    report(platform, tell)
+    return done
+
+
+def report(platform: Platform, tell: Callable[[Sequence[Unlogged]], None]) -> None:
+    """Tell Dagster of the units that it does not know of yet, in batches."""
+    while True:
+        with platform.database.connection() as connection:
+            units = computed.not_logged(connection, _LOGGED_AT_ONCE)
+        if not units:
+            return
+        tell(units)
+        with platform.database.connection() as connection:
+            computed.logged(connection, units)
