@@ -22,8 +22,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def documented() -> dict[str, str]:
     """The `NAME=value` lines of .env.example, the commented ones included."""
     lines = (PROJECT / ".env.example").read_text(encoding="utf-8").splitlines()
-    pairs = (line.removeprefix("#").split("=", 1) for line in lines if line.removeprefix("#").startswith("WATER_"))
-    return {name: value for name, value in pairs}
+    return dict(line.removeprefix("#").split("=", 1) for line in lines if line.removeprefix("#").startswith("WATER_"))
 
 
 def shown(default: object) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from typing_extensions import Buffer
 
 CHUNK = 1 << 20
 UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".swp", "~")
@@ -118,7 +118,7 @@ class ObjectStore(Protocol):
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """A seekable binary stream over an object, to be closed by the caller; `ObjectMissing`. Raises `ObjectChanged` when read over a change (S3)."""
+        """A seekable binary stream over an object, to be closed by the caller; `ObjectMissing`. Reading over a change raises `ObjectChanged` (S3)."""
         ...
 
     def read(self, key: str) -> bytes:
@@ -575,11 +575,19 @@ class StoreSettings(Protocol):
     """The settings that say where the objects are."""
 
     @property
-    def store_root(self) -> Path | None: ...
+    def store_root(self) -> Path | None:
+        """Root folder; None for a bucket."""
+        ...
+
     @property
-    def s3_bucket(self) -> str | None: ...
+    def s3_bucket(self) -> str | None:
+        """Bucket; None for a folder."""
+        ...
+
     @property
-    def s3_prefix(self) -> str: ...
+    def s3_prefix(self) -> str:
+        """Prefix of all keys in the bucket: empty, or ending in a slash."""
+        ...
 
 
 def store_from_settings(settings: StoreSettings, s3_client: Any = None) -> ObjectStore:

