@@ -239,6 +239,7 @@ def _outside_band(points: _Points) -> _Rows:
         below = (points.centre - value) / np.maximum(points.centre - points.low, points.spread)
         tests = np.stack([np.maximum(above, below), np.abs(value - median) / spike_limit, np.abs(step) / step_limit])
     tests[np.isnan(tests)] = 0.0
+    tests[2, 1:][tests[0, :-1] > 1] = 0.0  # the way back into the band ends a fault, and is none
     score = tests.max(axis=0)
     at = np.flatnonzero(score > 1)
     day, time = points.day[at], observations.time[at]

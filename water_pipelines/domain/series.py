@@ -50,7 +50,7 @@ class Observations:
     def spans(self) -> Iterator[tuple[int, slice]]:
         """Each series with the slice of its rows."""
         starts = starts_of_runs(self.series)
-        for begin, end in zip(starts, np.append(starts[1:], len(self.series)), strict=True):
+        for begin, end in zip(starts, np.append(starts, len(self.series))[1:], strict=True):
             yield int(self.series[begin]), slice(int(begin), int(end))
 
 
