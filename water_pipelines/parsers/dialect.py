@@ -1,0 +1,239 @@
+"""How a text is laid out: separator, header line, where the rows begin; from its first lines and the mapping.
+
+Add here what tells one delimited text from another. Reading all of its lines belongs to `text`, the roles of columns to `layout`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from water_pipelines.parsers import names
+from water_pipelines.parsers.contract import UnreadableFile
+from water_pipelines.parsers.mapping import Mapping
+from water_pipelines.parsers.times import recognise
+
+WHITESPACE = " "
+_SEPARATORS = (";", "\t", ",", "|")
+_SAMPLE_LINES = 400
+_NUMBER = re.compile(r"[<>]?=?\s*[+-]?(?:\d[\d.,']*|[.,]\d+)(?:[eE][+-]?\d+)?")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
+_SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": WHITESPACE, "whitespace": WHITESPACE, "pipe": "|"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the lines of a text are read.
+
+    Parameters
+    ----------
+    separator : str
+        One character; a blank stands for any run of blanks and tabs.
+    columns : tuple of str
+        Names from the header; empty where there is none.
+    has_header : bool
+    skip : int
+        Lines before the first row, header included.
+    preamble : str
+        The lines above the header.
+    widths : tuple of int
+        Of the columns of a fixed-width text; empty otherwise.
+    """
+
+    separator: str
+    columns: tuple[str, ...]
+    has_header: bool
+    skip: int
+    preamble: str = ""
+    widths: tuple[int, ...] = ()
+
+    def split(self, line: str) -> list[str]:
+        """The cells of a line."""
+        return split(line, self.separator, self.widths)
+
+
+def split(line: str, separator: str, widths: Sequence[int] = ()) -> list[str]:
+    """The cells of one line; quotes that do not close are ordinary characters."""
+    if widths:
+        starts = [sum(widths[:number]) for number in range(len(widths))]
+        return [line[start : start + width].strip() for start, width in zip(starts, widths, strict=True)]
+    if separator == WHITESPACE:
+        line = " ".join(line.split())
+    if '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [""])
+    except csv.Error:
+        return next(csv.reader([line], delimiter=separator, quoting=csv.QUOTE_NONE), [""])
+
+
+def detect(text: str, mapping: Mapping) -> Dialect:
+    """The dialect of a text by its first lines.
+
+    Raises
+    ------
+    UnreadableFile
+        No table is seen in the lines, or what the mapping says of it is not there.
+    """
+    lines = text.split("\n")
+    lines = [line.rstrip("\r") for line in lines[: _SAMPLE_LINES + mapping.skip]]
+    separator = _spelled(mapping.separator) if mapping.separator else None
+    skip = mapping.skip
+    if lines and (stated := re.fullmatch(r"sep=(.)", lines[0].strip())):
+        separator = separator or stated[1]
+        skip = max(skip, 1)
+    comment = mapping.comment or "#"
+    if mapping.widths:
+        rows = _rows(lines, skip, comment, "", mapping.widths)
+    else:
+        separator = separator or _find_separator(lines, skip, comment)
+        rows = _rows(lines, skip, comment, separator, ())
+    if not rows:
+        raise UnreadableFile("There are no lines of data in the file, only blank lines or comments.")
+    profile = _profile(rows)
+    first = _first_data_row(rows, profile)
+    header = _find_header(rows, first, mapping, profile)
+    width = profile.width
+    if header is None:
+        start = rows[first or 0][0]
+        columns: tuple[str, ...] = ("",) * width
+    else:
+        start = rows[header][0] + 1
+        columns = _columns(rows[header][1], rows[header + 1 :], width)
+    preamble_end = rows[header][0] if header is not None else start
+    return Dialect(separator or "", columns, header is not None, start, "\n".join(lines[:preamble_end]), mapping.widths)
+
+
+def _spelled(separator: str) -> str:
+    found = _SPELLED.get(separator.lower(), separator)
+    if len(found) != 1:
+        raise UnreadableFile(f"separator: {separator!r} is not one character. Write for instance ';', tab or whitespace.")
+    return WHITESPACE if found.isspace() and found != "\t" else found
+
+
+_Row = tuple[int, list[str]]
+
+
+def _rows(lines: Sequence[str], skip: int, comment: str, separator: str, widths: Sequence[int]) -> list[_Row]:
+    return [
+        (number, [cell.strip() for cell in split(line, separator, widths)])
+        for number, line in enumerate(lines)
+        if number >= skip and line.strip() and not line.lstrip().startswith(comment)
+    ]
+
+
+def _find_separator(lines: Sequence[str], skip: int, comment: str) -> str:
+    """The separator that leaves the largest share of cells as numbers and times; blanks only where no character does."""
+    best, best_score = ",", 0.0
+    for separator in _SEPARATORS:
+        if not any(separator in line for line in lines):
+            continue
+        score = _score(_rows(lines, skip, comment, separator, ()))
+        if score > best_score:
+            best, best_score = separator, score
+    if best_score < 0.3 and _score(_rows(lines, skip, comment, WHITESPACE, ())) > best_score:
+        return WHITESPACE
+    return best
+
+
+def _score(rows: Sequence[_Row]) -> float:
+    tail = [cells for _, cells in rows[len(rows) // 2 :]]
+    wide = [cells for cells in tail if len(cells) > 1]
+    cells = [cell for row in wide for cell in row if cell]
+    if not cells:
+        return 0.0
+    typed = sum(_is_typed(cell) for cell in cells) / len(cells)
+    widths = Counter(len(row) for row in tail)
+    return (0.1 + typed) * len(wide) / len(tail) * (0.5 + 0.5 * widths.most_common(1)[0][1] / len(tail))
+
+
+def _is_typed(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None or _CLOCK.fullmatch(cell) is not None or recognise(cell, day_first=True) is not None
+
+
+@dataclass(frozen=True)
+class _Profile:
+    width: int
+    typed: frozenset[int]
+
+
+def _profile(rows: Sequence[_Row]) -> _Profile:
+    """The width of most rows, and which columns hold numbers or times, by the later half of the sample."""
+    tail = [cells for _, cells in rows[len(rows) // 2 :]]
+    wide = [cells for cells in tail if len(cells) > 1] or tail
+    width = Counter(len(cells) for cells in wide).most_common(1)[0][0]
+    typed = set()
+    for position in range(max(len(cells) for cells in wide)):
+        cells = [row[position] for row in wide if position < len(row) and row[position]]
+        if cells and sum(map(_is_typed, cells)) > len(cells) / 2:
+            typed.add(position)
+    return _Profile(width, frozenset(typed))
+
+
+def _first_data_row(rows: Sequence[_Row], profile: _Profile) -> int | None:
+    for number, (_, cells) in enumerate(rows):
+        said = [cells[position] for position in profile.typed if position < len(cells) and cells[position]]
+        if said and len(cells) > 1 and sum(map(_is_typed, said)) * 2 >= len(said) and len(said) * 3 >= len(profile.typed):
+            return number
+    return None
+
+
+def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping, profile: _Profile) -> int | None:
+    if mapping.header is False:
+        return None
+    if isinstance(mapping.header, int) and mapping.header is not True:
+        for number, (line, _) in enumerate(rows):
+            if line == mapping.header - 1:
+                return number
+        raise UnreadableFile(
+            f"The mapping says header: {mapping.header}, but that line is blank, a comment or not among the first {_SAMPLE_LINES} lines."
+        )
+    above = range(len(rows) if first is None else first)
+    wanted = _named(mapping)
+    if wanted:
+        for number in above:
+            keys = {names.key(cell) for cell in rows[number][1]} | {names.key(names.split_unit(cell)[0]) for cell in rows[number][1]}
+            if wanted <= keys:
+                return number
+    texts = [number for number in above if len(rows[number][1]) > 1 and _reads_as_header(rows[number][1])]
+    timed = [
+        number
+        for number in texts
+        if any(names.key(cell) in names.TIME or names.key(names.split_unit(cell)[0]) in names.TIME for cell in rows[number][1])
+    ]
+    if timed:
+        return timed[-1]
+    if first is None:
+        return texts[0] if texts else None
+    closest = [number for number in texts if number == first - 1 or len(rows[number][1]) >= profile.width]
+    return closest[-1] if closest else None
+
+
+def _named(mapping: Mapping) -> set[str]:
+    said = [
+        *mapping.time,
+        *mapping.value,
+        *mapping.columns,
+        mapping.station_column,
+        mapping.property_column,
+        mapping.latitude_column,
+        mapping.longitude_column,
+    ]
+    return {names.key(column) for column in said if isinstance(column, str) and not column.isdigit()}
+
+
+def _reads_as_header(cells: Sequence[str]) -> bool:
+    """Words, with no more than a few that could be numbers (a wide file may have numbered stations)."""
+    said = [cell for cell in cells if cell]
+    return len(said) > 1 and not _is_typed(said[0]) and sum(map(_is_typed, said)) < len(said) / 2 + 0.5
+
+
+def _columns(header: Sequence[str], rows: Sequence[_Row], width: int) -> tuple[str, ...]:
+    """The names; where all rows go on behind the header with nothing but empty cells, these get empty names."""
+    extra = width - len(header)
+    if extra > 0 and all(not any(cells[len(header) :]) for _, cells in rows):
+        return (*header, *[""] * extra)
+    return tuple(header)

@@ -1,0 +1,122 @@
+"""Bytes to UTF-8 lines: which encoding a text has, and blocks of whole lines of it.
+
+Add an encoding here when loggers or agencies write it and it can be told from its bytes; others are named by the mapping.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from water_pipelines.parsers.contract import UnreadableFile
+
+BLOCK_BYTES = 16 << 20
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+WESTERN = "cp1252"
+_CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 26, 27})
+
+
+def detect(head: bytes) -> str | None:
+    """The encoding of a text by its first bytes, or None when they are no text.
+
+    UTF-8 also stands for ASCII so far: a later block that is no UTF-8 is read as Windows-1252.
+    """
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    zeros = head[:4096].count(0)
+    if zeros:
+        even, odd = head[:4096:2].count(0), head[1:4096:2].count(0)
+        likely = "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else None
+        return likely if likely and zeros > len(head[:4096]) // 4 else None
+    if len(head.translate(None, _CONTROLS)) < len(head):
+        return None
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return WESTERN if _reads_as_western(head) else None
+    return "utf-8"
+
+
+def _reads_as_western(head: bytes) -> bool:
+    """A few accents among many plain characters, as in a text, and not the even spread of compressed bytes."""
+    return sum(byte > 127 for byte in head) < 0.3 * len(head)
+
+
+def read_head(head: bytes, encoding: str, *, is_whole: bool) -> str:
+    """The text of the first bytes, up to the last whole line."""
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    if not is_whole:
+        text = text[: text.rfind("\n") + 1] or text
+    return _lines(text)
+
+
+def blocks(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    """UTF-8 blocks of whole lines, from the start of the stream.
+
+    Raises
+    ------
+    UnreadableFile
+        The declared encoding does not fit the bytes.
+    """
+    stream.seek(0)
+    rest = b""
+    for text in _texts(stream, encoding):
+        joined = rest + text if rest else text
+        end = joined.rfind(b"\n") + 1
+        if end:
+            yield joined[:end]
+        rest = joined[end:]
+    if rest:
+        yield rest
+
+
+def _texts(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    if encoding in ("utf-8", "utf-8-sig"):
+        yield from _utf8(stream)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding == WESTERN else "strict")
+    while True:
+        block = stream.read(BLOCK_BYTES)
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(
+                f"The file is not {encoding}: {error.reason} at byte {error.start}. Name its encoding in the mapping, for instance encoding: cp1252."
+            ) from error
+        yield _lines(text.removeprefix("\ufeff")).encode()
+        if not block:
+            return
+
+
+def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    rest = stream.read(3).removeprefix(codecs.BOM_UTF8)
+    while block := stream.read(BLOCK_BYTES):
+        joined = rest + block
+        end = joined.rfind(b"\n") + 1 or len(joined)
+        yield _as_utf8(joined[:end])
+        rest = joined[end:]
+    yield _as_utf8(rest)
+
+
+def _as_utf8(block: bytes) -> bytes:
+    if b"\0" in block:
+        block = block.replace(b"\0", b"")
+    if not block.isascii():
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            block = block.decode(WESTERN, "replace").encode()
+    return block if b"\n" in block or b"\r" not in block else block.replace(b"\r", b"\n")
+
+
+def _lines(text: str) -> str:
+    return text if "\n" in text or "\r" not in text else text.replace("\r", "\n")

@@ -1,0 +1,312 @@
+"""Which column is what: the mapping first, then the names in the header, then what the cells look like.
+
+Add a role of a column here. How its cells are read belongs to `times`, `numbers` and `readings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import polars as pl
+
+from water_pipelines.parsers import names
+from water_pipelines.parsers.contract import FileFacts, UnreadableFile
+from water_pipelines.parsers.mapping import Column, ColumnMapping, Mapping, check_zone
+from water_pipelines.parsers.times import recognise
+
+_NUMBER = r"^\s*[<>]?=?\s*[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?\s*$"
+_NUMBERS_SHARE = 0.6
+"""Share of numbers from which an unmapped column counts as values: words among them are rejected one by one."""
+
+
+@dataclass(frozen=True)
+class ValueColumn:
+    """A column of values and what its header or the mapping say of it; `station` and `property` are None where other columns say it."""
+
+    index: int
+    header: str
+    station: str | None
+    property: str | None
+    unit: str | None
+    name: str | None
+    feature_of_interest: str | None
+    qualifier: int | None
+    missing: tuple[str, ...]
+    interval_s: float | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The roles of the columns, by position."""
+
+    time: tuple[int, ...]
+    zone: str | None
+    zone_column: int | None
+    values: tuple[ValueColumn, ...]
+    station: int | None
+    observed_property: int | None
+    unit: int | None
+    qualifier: int | None
+    feature_of_interest: int | None
+    series: tuple[int, ...]
+    station_name: int | None
+    latitude: int | None
+    longitude: int | None
+
+    @property
+    def is_wide(self) -> bool:
+        """Several value columns: an empty cell is no observation, while in a long file it is a missing one."""
+        return len(self.values) > 1
+
+
+class _Columns:
+    """The header, and which of its columns already have a role."""
+
+    def __init__(self, headers: Sequence[str]) -> None:
+        self.headers = headers
+        self.taken: set[int] = set()
+        self._keys = [names.key(header) for header in headers]
+        self._bare = [names.key(names.split_unit(header)[0]) for header in headers]
+
+    def find(self, column: Column | None, role: str) -> int | None:
+        """The position of a column that the mapping names."""
+        if column is None:
+            return None
+        position = column - 1 if isinstance(column, int) else self._named(column)
+        if position is None or not 0 <= position < len(self.headers):
+            raise UnreadableFile(self._unknown(column, role))
+        self.taken.add(position)
+        return position
+
+    def _named(self, name: str) -> int | None:
+        exact = [position for position, header in enumerate(self.headers) if header.strip() == name.strip()]
+        if exact:
+            return exact[0]
+        for keys in (self._keys, self._bare):
+            if keys.count(names.key(name)) == 1:
+                return keys.index(names.key(name))
+        return None
+
+    def _unknown(self, column: Column, role: str) -> str:
+        if isinstance(column, int):
+            return f"The mapping says {role}: {column}, but the file has {len(self.headers)} columns (the first is 1)."
+        headers = [header for header in self.headers if header]
+        if not headers:
+            return f"The mapping says {role}: {column!r}, but no header line was found. Name columns by position from 1, or say which line is the header: header: 1."
+        near = get_close_matches(column, headers, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"The mapping says {role}: {column!r}, but there is no such column.{hint} The columns are {', '.join(repr(header) for header in headers[:40])}."
+
+    def known(self, words: frozenset[str]) -> int | None:
+        """The first free column with one of these names, and take it."""
+        for keys in (self._keys, self._bare):
+            for position, name in enumerate(keys):
+                if name in words and position not in self.taken:
+                    self.taken.add(position)
+                    return position
+        return None
+
+    def free(self) -> list[int]:
+        """Columns without a role."""
+        return [position for position in range(len(self.headers)) if position not in self.taken]
+
+
+def resolve(headers: Sequence[str], sample: pl.DataFrame, mapping: Mapping, file: FileFacts, *, preamble: str = "") -> Layout:
+    """The layout of a table.
+
+    Parameters
+    ----------
+    headers : sequence of str
+        Column names; empty strings where the file has no header.
+    sample : pl.DataFrame
+        The first rows.
+
+    Raises
+    ------
+    UnreadableFile
+        The mapping names a column that is not there, no time or value column is found, or two columns would be one series.
+    """
+    columns = _Columns(headers)
+    per_column = {_must(columns.find(_position_or_name(name, headers), "columns")): said for name, said in mapping.columns.items()}
+    columns.taken -= set(per_column)
+    for ignored in mapping.ignore:
+        columns.find(ignored, "ignore")
+    time = tuple(_must(columns.find(column, "time")) for column in mapping.time)
+    values = [_must(columns.find(column, "value")) for column in mapping.value]
+    columns.taken |= set(per_column)
+
+    def role(column: Column | None, constant: object, words: frozenset[str], label: str) -> int | None:
+        if column is not None:
+            return columns.find(column, label)
+        return columns.known(words) if constant is None else None
+
+    station = role(mapping.station_column, mapping.station, names.STATION, "station_column")
+    property_ = role(mapping.property_column, mapping.property, names.PROPERTY, "property_column")
+    unit = role(mapping.unit_column, mapping.unit, names.UNIT, "unit_column")
+    qualifier = role(mapping.qualifier_column, None, names.QUALIFIER, "qualifier_column")
+    feature = role(mapping.feature_of_interest_column, mapping.feature_of_interest, names.FEATURE, "feature_of_interest_column")
+    latitude = role(mapping.latitude_column, mapping.latitude, names.LATITUDE, "latitude_column")
+    longitude = role(mapping.longitude_column, mapping.longitude, names.LONGITUDE, "longitude_column")
+    station_name = role(mapping.station_name_column, None, names.STATION_NAME, "station_name_column")
+    zone_column = columns.find(mapping.time_zone_column, "time_zone_column")
+    series = tuple(_must(columns.find(column, "series_columns")) for column in mapping.series_columns)
+    qualifiers = {position: columns.find(said.qualifier_column, "qualifier_column") for position, said in per_column.items()}
+    if mapping.qualifier_suffix:
+        _find_suffixed(columns, mapping.qualifier_suffix, qualifiers)
+    if not time:
+        time = _find_time(columns, sample)
+    values = values or list(per_column)
+    if not values:
+        known = columns.known(names.VALUE)
+        values = [known] if known is not None else _find_values(columns, sample)
+    if not values:
+        raise UnreadableFile(f"No column of values was found{_among(headers)}. Name it in the mapping: value: <column>.")
+    zone = mapping.time_zone
+    if zone is None and zone_column is None:
+        zone = next((found for position in time if (found := names.zone_in(headers[position]))), None) or names.zone_in_preamble(preamble)
+        zone = _checked(zone)
+    value_columns = tuple(
+        _value_column(
+            position, headers[position], mapping, per_column.get(position), qualifiers.get(position), station, property_, file, alone=len(values) == 1
+        )
+        for position in values
+    )
+    _refuse_equal_series(value_columns)
+    return Layout(time, zone, zone_column, value_columns, station, property_, unit, qualifier, feature, series, station_name, latitude, longitude)
+
+
+def _must(position: int | None) -> int:
+    assert position is not None  # find() raises for a column that is named and not there
+    return position
+
+
+def _position_or_name(name: str, headers: Sequence[str]) -> Column:
+    """Keys of `columns` are texts: a number is a position where no header reads so."""
+    return int(name) if name.isdigit() and name not in headers else name
+
+
+def _among(headers: Sequence[str]) -> str:
+    known = [header for header in headers if header]
+    return f" among {', '.join(repr(header) for header in known[:40])}" if known else " (no header line was found)"
+
+
+def _checked(zone: str | None) -> str | None:
+    try:
+        return None if zone is None else check_zone(zone)
+    except ValueError:
+        return None
+
+
+def _find_suffixed(columns: _Columns, suffix: str, qualifiers: dict[int, int | None]) -> None:
+    positions = {header: position for position, header in enumerate(columns.headers)}
+    for header, position in positions.items():
+        beside = positions.get(header.removesuffix(suffix))
+        if header.endswith(suffix) and beside is not None:
+            qualifiers[beside] = position
+            columns.taken.add(position)
+
+
+def _find_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
+    by_key = {names.key(header): position for position, header in enumerate(columns.headers) if position not in columns.taken}
+    date = next((by_key[word] for word in by_key if word in names.DATE), None)
+    clock = next((by_key[word] for word in by_key if word in names.CLOCK), None)
+    if date is not None and clock is not None and _is_share(sample, date, _is_date_only):
+        columns.taken |= {date, clock}
+        return date, clock
+    found = columns.known(names.TIME)
+    if found is None:
+        likely = [position for position in columns.free() if _is_share(sample, position, _is_time)]
+        found = likely[0] if len(likely) == 1 or (likely and likely[0] == 0) else None
+    if found is None:
+        raise UnreadableFile(
+            f"No column of times was found{_among(columns.headers)}. Name it in the mapping: time: <column> (or time: [<date>, <time>])."
+        )
+    columns.taken.add(found)
+    return (found,)
+
+
+def _is_share(sample: pl.DataFrame, position: int, holds: Callable[[str], bool]) -> bool:
+    column = sample.to_series(position)
+    if column.dtype.is_temporal():
+        return holds is _is_time or column.dtype == pl.Date
+    if column.dtype != pl.String:
+        return False
+    cells = [cell.strip() for cell in column.drop_nulls().head(200).to_list() if cell.strip()]
+    return bool(cells) and sum(1 for cell in cells if holds(cell)) > _NUMBERS_SHARE * len(cells)
+
+
+def _is_time(cell: str) -> bool:
+    return not cell.isdigit() and recognise(cell, day_first=True) is not None
+
+
+def _is_date_only(cell: str) -> bool:
+    return ":" not in cell and recognise(cell, day_first=True) is not None
+
+
+def _find_values(columns: _Columns, sample: pl.DataFrame) -> list[int]:
+    """Free columns that hold numbers, and free columns that are still empty beside them."""
+    numeric, empty = [], []
+    for position in columns.free():
+        column = sample.to_series(position)
+        if column.dtype == pl.String:
+            text = column.drop_nulls().str.strip_chars()
+            text = text.filter(text != "")
+            if text.is_empty():
+                empty.append(position)
+            elif text.str.contains(_NUMBER).sum() >= _NUMBERS_SHARE * len(text):
+                numeric.append(position)
+        elif column.dtype == pl.Null:
+            empty.append(position)
+        elif column.dtype.is_numeric() or column.dtype.is_decimal():
+            numeric.append(position)
+    named_empty = [position for position in empty if columns.headers[position].strip()]
+    return sorted(numeric + named_empty) if numeric else []
+
+
+def _value_column(
+    position: int,
+    header: str,
+    mapping: Mapping,
+    said: ColumnMapping | None,
+    qualifier: int | None,
+    station: int | None,
+    property_: int | None,
+    file: FileFacts,
+    *,
+    alone: bool,
+) -> ValueColumn:
+    said = said or ColumnMapping()
+    bare, unit = names.split_unit(header)
+    property_name = said.property or mapping.property
+    station_name = said.station or (mapping.station if station is None else None)
+    if station_name is None and station is None:
+        header_is_station = not alone and property_name is not None and said.property is None and bool(bare)
+        station_name = bare if header_is_station else file.default_station
+    if property_name is None and property_ is None:
+        property_name = names.snake(bare) if bare else ("value" if alone else f"column_{position + 1}")
+    return ValueColumn(
+        index=position,
+        header=header or f"column {position + 1}",
+        station=station_name,
+        property=None if property_name is None else names.snake(property_name),
+        unit=said.unit or mapping.unit or unit,
+        name=said.name or (bare if bare and names.key(bare) not in names.VALUE else None),
+        feature_of_interest=said.feature_of_interest or mapping.feature_of_interest,
+        qualifier=qualifier,
+        missing=mapping.missing + said.missing,
+        interval_s=said.interval or mapping.interval,
+    )
+
+
+def _refuse_equal_series(values: Sequence[ValueColumn]) -> None:
+    seen: dict[tuple[str | None, str | None], ValueColumn] = {}
+    for column in values:
+        series = (column.station, column.property)
+        if series in seen:
+            raise UnreadableFile(
+                f"The columns {seen[series].header!r} and {column.header!r} would be one series ({column.station}/{column.property}). "
+                f"Tell them apart in the mapping: columns: {{{column.header!r}: {{property: ...}}}}, or leave one out: ignore: [{column.header!r}]."
+            )
+        seen[series] = column

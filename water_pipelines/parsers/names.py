@@ -1,0 +1,107 @@
+"""Column headers and the names made of them: what a header says of unit and zone, and how names are compared.
+
+Add a word here when files commonly use it for a column. A word must be unmistakable; everything else is for the mapping.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TIME = _words(
+    """time timestamp datetime date phenomenontime utc timeutc utctime datetimeutc dateutc timestamputc localtime datetimelocal observedat measuredat
+    sampletime sampledate observationtime resulttime unixtime epoch zeit zeitpunkt zeitstempel datum datumzeit datumtijd tijd dateheure horodatage
+    fecha fechahora data dataora dataehora"""
+)
+DATE = _words("date datum fecha data day")
+CLOCK = _words("time zeit tijd heure hora ora uhrzeit clock timeofday")
+VALUE = _words("value val result reading measurement measuredvalue observedvalue wert messwert waarde valeur valor valore")
+STATION = _words(
+    """station stationid stationcode stationnumber stationno stationnr site siteid sitecode sitenumber siteno gauge gaugeid gaugeno node nodeid
+    location locationid locationcode platform monitoringlocationid naturalid thing thingid"""
+)
+STATION_NAME = _words("stationname sitename locationname name")
+PROPERTY = _words("property observedproperty parameter parametername parametercode variable variablename quantity")
+UNIT = _words("unit units uom unitofmeasurement unitofmeasure einheit eenheid unite unita unidad")
+QUALIFIER = _words("qualifier qualifiers qualitycode quality flag flags qc qcflag approval approvalstatus censoring")
+LATITUDE = _words("latitude lat latitudedeg latdd wgs84latitude")
+LONGITUDE = _words("longitude lon lng long longitudedeg londd wgs84longitude")
+ELEVATION = _words("elevation elevationm altitude altitudem height heightm")
+FEATURE = _words("featureofinterest foi feature")
+
+_BRACKETED = re.compile(r"^(?P<name>.*?)\s*[(\[](?P<unit>[^()\[\]]*(?:\([^()]*\)[^()\[\]]*)?)[)\]]\s*$")
+_SEPARATED = re.compile(r"^(?P<name>[^,]+),\s*(?P<unit>[^,\s(]+)\s*(?:\(.*\))?$")
+_OFFSET_ZONE = re.compile(r"(?:^|[^A-Za-z]|(?<=[a-z]))(?:UTC|GMT|utc|gmt)(?![A-Za-z])(?:\s?([+-]\d{1,2}(?::?\d{2})?))?")
+_BARE_OFFSET = re.compile(r"[(\[\s]([+-]\d{2}:\d{2})[)\]]?\s*$")
+_PAIRS = (
+    (re.compile(r"\b(?:CET\W{1,3}CEST|MEZ\W{1,3}MESZ)\b", re.IGNORECASE), "Europe/Brussels"),
+    (re.compile(r"\b(?:GMT|WET)\W{1,3}(?:BST|WEST)\b", re.IGNORECASE), "Europe/London"),
+    (re.compile(r"\bEET\W{1,3}EEST\b", re.IGNORECASE), "Europe/Helsinki"),
+)
+_IANA = re.compile(r"\b((?:Africa|America|Antarctica|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)/[A-Za-z_]+(?:[/+-][A-Za-z0-9_]+)*)\b")
+_PREAMBLE_ZONE = re.compile(r"(?:time ?zone|zeitzone|tijdzone|fuseau horaire|utc ?offset|zona horaria)\W*(?P<zone>[^\n\r;,\"]*)", re.IGNORECASE)
+
+
+def key(name: str) -> str:
+    """A name for comparing: letters and digits only, lower case.
+
+    >>> key(" Date_Time ")
+    'datetime'
+    """
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+def split_unit(header: str) -> tuple[str, str | None]:
+    """A header without its unit, and the unit.
+
+    >>> split_unit("Air temperature (°C)"), split_unit("DO conc, mg/L (LGR S/N: 20313269)"), split_unit("level")
+    (('Air temperature', '°C'), ('DO conc', 'mg/L'), ('level', None))
+    """
+    header = header.strip()
+    found = _SEPARATED.match(header) or _BRACKETED.match(header)
+    if found is None or not found["name"].strip():
+        return header, None
+    return found["name"].strip(), found["unit"].strip() or None
+
+
+def snake(name: str) -> str:
+    """Lower snake case, letters of any script kept.
+
+    >>> snake("Water Level")
+    'water_level'
+    """
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return re.sub(r"[^\w]+", "_", plain).strip("_") or "value"
+
+
+def zone_in(header: str) -> str | None:
+    """The time zone that a column's header states beyond doubt; an abbreviation such as CET alone does not say whether summer time is meant.
+
+    >>> zone_in("Date Time, GMT-04:00"), zone_in("Date-time CET-CEST (DD/MM/YYYY HH:mm)"), zone_in("datetimeUTC"), zone_in("time")
+    ('-04:00', 'Europe/Brussels', 'UTC', None)
+    """
+    for pattern, zone in _PAIRS:
+        if pattern.search(header):
+            return zone
+    named = _IANA.search(header)
+    if named is not None:
+        return named[1]
+    found = _OFFSET_ZONE.search(header)
+    if found is not None:
+        return found[1] or "UTC"
+    bare = _BARE_OFFSET.search(header)
+    return bare[1] if bare else None
+
+
+def zone_in_preamble(text: str) -> str | None:
+    """The time zone that the lines above a header state in words (``Time zone: UTC+1``)."""
+    for found in _PREAMBLE_ZONE.finditer(text):
+        zone = zone_in(found["zone"]) or zone_in(f"UTC{found['zone'].strip()}")
+        if zone is not None and (zone != "UTC" or re.search(r"\b(UTC|GMT)\b", found["zone"], re.IGNORECASE)):
+            return zone
+    return None

@@ -1,0 +1,152 @@
+"""Values as files write them: decimal comma, censored values, markers of missing ones; whole columns to float64.
+
+Add a way of writing a number here. What a missing or empty value means for a file belongs to `readings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from water_pipelines.parsers.contract import UnreadableFile
+
+TAKEN, EMPTY, UNREADABLE = 0, 1, 2
+
+_COMMA_GROUP = r"^[<>]?\s*[+-]?[1-9]\d{0,2}(,\d{3})+$"
+_DOT_GROUP = r"^[<>]?\s*[+-]?[1-9]\d{0,2}(\.\d{3})+$"
+_NUMBER_WITH_COMMA = r"^[<>]?\s*[+-]?\d*,\d+([eE][+-]?\d+)?$"
+_PRINTABLE = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of values.
+
+    Parameters
+    ----------
+    value : float64[n]
+        NaN where missing, empty or unreadable.
+    state : int8[n]
+        TAKEN (a number, or NaN because a marker says missing), EMPTY or UNREADABLE.
+    qualifier : pl.Series of str, or None
+        ``<`` or ``>`` for a censored value, the marker where a word says missing; None where there is nothing of that kind.
+    """
+
+    value: NDArray[np.float64]
+    state: NDArray[np.int8]
+    qualifier: pl.Series | None = None
+
+
+@dataclass(frozen=True)
+class NumberReader:
+    """Reads the value columns of one file; `decimal` and `thousands` are the characters, the latter may be empty."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    def read(self, column: pl.Series, missing: Sequence[str]) -> Numbers:
+        """A column, strings or typed, of any length; `missing` are the markers that stand for a missing value."""
+        if column.dtype.is_numeric() or column.dtype.is_decimal():
+            return self._finish(column.cast(pl.Float64), column.is_null().to_numpy(), missing, None)
+        if column.dtype == pl.Null:
+            return Numbers(np.full(len(column), np.nan), np.full(len(column), EMPTY, dtype=np.int8))
+        if column.dtype != pl.String:
+            column = column.cast(pl.String, strict=False)
+        text = self._plain(column)
+        number = text.cast(pl.Float64, strict=False)
+        empty = column.is_null()
+        odd = (number.is_null() & ~empty) | ~number.is_finite().fill_null(True)
+        if not odd.any():
+            return self._finish(number, empty.to_numpy(), missing, None)
+        return self._read_odd(column, number, empty, odd, missing)
+
+    def _plain(self, text: pl.Series) -> pl.Series:
+        if self.thousands:
+            text = text.str.replace_all(self.thousands, "", literal=True)
+        return text.str.replace(",", ".", literal=True) if self.decimal == "," else text
+
+    def _read_odd(self, column: pl.Series, number: pl.Series, empty: pl.Series, odd: pl.Series, missing: Sequence[str]) -> Numbers:
+        """Values with blanks around them, censored values and markers: only the rows that are no plain numbers are looked at again."""
+        rows = odd.arg_true()
+        text = column.gather(rows).str.strip_chars()
+        censored = text.str.extract(r"^([<>])=?\s*\S", 1)
+        plain = self._plain(text.str.replace(r"^[<>]=?\s*", ""))
+        values = plain.set(~plain.str.contains(_PRINTABLE), None).cast(pl.Float64, strict=False)
+        marked = text.is_in(list(missing))
+        values = values.set(marked, None)
+        blank = (text == "") & ~marked
+        at = rows.to_numpy()
+        value = number.fill_null(np.nan).to_numpy().copy()
+        value[at] = values.fill_null(np.nan).to_numpy()
+        state = np.where(empty.to_numpy(), EMPTY, TAKEN).astype(np.int8)
+        unread = (values.is_null() & ~marked & ~blank).to_numpy()
+        state[at] = np.where(blank.to_numpy(), EMPTY, np.where(unread, UNREADABLE, TAKEN))
+        numeric = text.str.contains(_PRINTABLE)
+        said = pl.select(pl.when(marked & ~numeric).then(text).when(values.is_not_null()).then(censored)).to_series()
+        qualifier = None
+        if said.null_count() < len(said):
+            qualifier = (
+                pl.Series("qualifier", [None], dtype=pl.String)
+                .new_from_index(0, len(column))
+                .scatter(rows.filter(said.is_not_null()), said.drop_nulls())
+            )
+        return self._mark(Numbers(value, state, qualifier), missing)
+
+    def _finish(self, number: pl.Series, empty: NDArray[np.bool_], missing: Sequence[str], qualifier: pl.Series | None) -> Numbers:
+        value = number.fill_null(np.nan).to_numpy()
+        state = np.where(empty | np.isnan(value), EMPTY, np.where(np.isinf(value), UNREADABLE, TAKEN)).astype(np.int8)
+        return self._mark(Numbers(value, state, qualifier), missing)
+
+    @staticmethod
+    def _mark(found: Numbers, missing: Sequence[str]) -> Numbers:
+        """Missing where a numeric marker says so, however many zeros it is written with."""
+        markers = [marker for marker in map(_number, missing) if marker is not None]
+        if not markers:
+            return found
+        value = found.value.copy()
+        value[np.isin(value, markers)] = np.nan
+        return Numbers(value, found.state, found.qualifier)
+
+
+def decide(columns: Sequence[pl.Series], *, decimal: str | None, thousands: str | None) -> NumberReader:
+    """How the numbers of a file are written, from its first chunk.
+
+    Raises
+    ------
+    UnreadableFile
+        A comma may stand for decimals as well as for thousands (``1,234`` and nothing else tells).
+    """
+    if decimal is not None or thousands is not None:
+        return NumberReader(decimal or ("," if thousands == "." else "."), thousands or "")
+    text = [column.str.strip_chars() for column in columns if column.dtype == pl.String]
+    with_comma = [values.filter(values.str.contains(",", literal=True).fill_null(False)) for values in text]
+    example = next((str(values[0]) for values in with_comma if len(values)), None)
+    if example is None:
+        return NumberReader()
+    both = any(values.str.contains(r"\..*,").any() for values in with_comma)
+    if both:
+        return NumberReader(",", ".")
+    if any(values.str.contains(r",.*\.").any() for values in with_comma):
+        return NumberReader(".", ",")
+    if any((values.str.contains(_NUMBER_WITH_COMMA) & ~values.str.contains(_COMMA_GROUP)).any() for values in with_comma):
+        if any((values.str.contains(r"^[+-]?\d*\.\d+$") & ~values.str.contains(_DOT_GROUP)).any() for values in text):
+            raise UnreadableFile(
+                "Some values are written with a decimal comma and some with a decimal point. Say in the mapping which one holds: decimal: ','"
+            )
+        return NumberReader(",")
+    if any(values.str.contains(_COMMA_GROUP).any() for values in with_comma):
+        raise UnreadableFile(
+            f"The value {example!r} can be a number with decimals or with thousands. Say in the mapping which: decimal: ',' (or thousands: ',')."
+        )
+    return NumberReader()
+
+
+def _number(marker: str) -> float | None:
+    try:
+        return float(marker)
+    except ValueError:
+        return None

@@ -1,0 +1,463 @@
+"""A table and its mapping to observations: where all formats of rows and columns meet, and the rules for rows are applied.
+
+Add a rule for rows here: what is missing, what is rejected and why. Reading single cells belongs to `times` and `numbers`, the roles of
+columns to `layout`, the bytes to the formats. Everything is done a column at a time; only rejected rows are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from water_pipelines.parsers import names, numbers, times
+from water_pipelines.parsers.clock import DAY, Instants, instants, resolve_doubled
+from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, PUT, Described, Event, FileFacts, Rejected, Rows, Series, Station, UnreadableFile
+from water_pipelines.parsers.layout import ValueColumn, resolve
+from water_pipelines.parsers.mapping import Mapping, check_zone
+from water_pipelines.parsers.table import Chunk, Table, shorten
+
+BATCH_ROWS = 1_000_000
+_SAMPLE_ROWS = 2_000
+_STRING = pl.CompatLevel.oldest()
+
+_FINE, _NO_TIME, _BAD_TIME, _NO_ZONE, _BAD_ZONE, _GAP, _DOUBLED, _WAITING, _EARLY, _FUTURE, _NO_STATION, _NO_PROPERTY, _SKIP = range(13)
+
+DECLARE_ZONE = (
+    "Say in a mapping which time zone the clock was set to, for instance: time_zone: Europe/Rome (or time_zone: '+01:00', or time_zone: UTC)."
+)
+
+
+def read_table(table: Table, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
+    """Observations of a table, in the order of the file.
+
+    Raises
+    ------
+    UnreadableFile
+        The table as a whole cannot be understood: no time or value column, times without a zone, an ambiguous order of day and month, ...
+    """
+    chunks = table.chunks()
+    early: list[Rejected] = []
+    for first in chunks:
+        if first.frame.height:
+            break
+        early += first.rejected
+    else:
+        raise UnreadableFile("There are no rows of data in the file." + (f" {early[0].reason}" if early else ""))
+    reading = _Reading(table, first, mapping, file)
+    waiting: Chunk | None = None
+    for chunk in chain([first], chunks):
+        if early:
+            chunk, early = Chunk(chunk.frame, chunk.source_row, early + chunk.rejected), []
+        for piece in chunk.pieces(max(1, BATCH_ROWS // len(reading.layout.values))):
+            events, waiting = reading.read(piece.after(waiting), is_last=False)
+            yield from events
+    if waiting is not None:
+        yield from reading.read(waiting, is_last=True)[0]
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """What tells series apart in each row: a code, and the texts that it stands for (station, property, unit, feature, then the others)."""
+
+    code: NDArray[np.int64]
+    texts: list[tuple[str | None, ...]]
+
+
+class _Reading:
+    """How one file is read, once its first rows are known; remembers the stations and series that were described."""
+
+    def __init__(self, table: Table, first: Chunk, mapping: Mapping, file: FileFacts) -> None:
+        self._table = table
+        self._mapping = mapping
+        self._first_day = _micros(datetime.combine(file.first_day, time.min, UTC))
+        self._latest = _micros(file.arrived_at + file.future_tolerance)
+        self._file = file
+        sample = first.frame.head(_SAMPLE_ROWS)
+        self.layout = resolve(table.columns, sample, mapping, file, preamble=table.preamble)
+        header = " ".join(table.columns[position] for position in self.layout.time)
+        self._times = times.decide(
+            self._time_column(first.frame.head(_SAMPLE_ROWS)),
+            mapping,
+            header=header,
+            whole_file=lambda: (self._time_column(chunk.frame) for chunk in table.chunks() if chunk.frame.height),
+        )
+        self._numbers = numbers.decide(
+            [first.frame.to_series(column.index) for column in self.layout.values], decimal=mapping.decimal, thousands=mapping.thousands
+        )
+        self._require_zone(first)
+        self._series: dict[str, Series] = {}
+        self._stations: set[str] = set()
+
+    def _time_column(self, frame: pl.DataFrame) -> pl.Series:
+        columns = [frame.to_series(position) for position in self.layout.time]
+        if len(columns) == 1:
+            return columns[0]
+        texts = [
+            column.dt.strftime("%Y-%m-%d") if column.dtype in (pl.Datetime, pl.Date) else column.cast(pl.String).str.strip_chars()
+            for column in columns
+        ]
+        return pl.DataFrame([text.alias(str(number)) for number, text in enumerate(texts)]).select(pl.concat_str(pl.all(), separator=" ")).to_series()
+
+    def _require_zone(self, first: Chunk) -> None:
+        """A file whose times all lack a zone is refused as a whole, before a million rows are."""
+        if self.layout.zone is not None or self.layout.zone_column is not None:
+            return
+        column = self._time_column(first.frame)
+        state = self._times.read(column).state
+        if (state == times.AWARE).any():
+            return
+        naive = np.flatnonzero(state == times.NAIVE)
+        if len(naive):
+            row = int(naive[0])
+            raise UnreadableFile(f"The time {str(column[row])!r} in row {int(first.source_row[row])} has no time zone. {DECLARE_ZONE}")
+
+    def read(self, chunk: Chunk, *, is_last: bool) -> tuple[list[Event], Chunk | None]:
+        """The events of some rows, and the rows of doubled hours whose partner has not come yet."""
+        keys = self._keys(chunk.frame)
+        utc, problem = self._utc(chunk, keys, is_last=is_last)
+        for position, code in ((self.layout.station, _NO_STATION), (self.layout.observed_property, _NO_PROPERTY)):
+            if position is not None:
+                part = 0 if code == _NO_STATION else 1
+                absent = np.array([texts[part] is None for texts in keys.texts], dtype=np.bool_)
+                problem[absent[keys.code] & (problem == _FINE)] = code
+        rejected = chunk.rejected + self._reject_rows(chunk, problem)
+        held = np.flatnonzero(problem == _WAITING)
+        waiting = Chunk(chunk.frame[held], chunk.source_row[held]) if len(held) else None
+        events = self._events(chunk, keys, utc, np.flatnonzero(problem == _FINE), rejected)
+        return events, waiting
+
+    # Which series a row belongs to
+
+    def _keys(self, frame: pl.DataFrame) -> _Keys:
+        roles = (self.layout.station, self.layout.observed_property, self.layout.unit, self.layout.feature_of_interest, *self.layout.series)
+        code = np.zeros(frame.height, dtype=np.int64)
+        texts: list[tuple[str | None, ...]] = [()]
+        for position in roles:
+            if position is None:
+                texts = [(*known, None) for known in texts]
+                continue
+            encoded = _text(frame.to_series(position)).to_arrow(compat_level=_STRING).dictionary_encode(null_encoding="encode")
+            words = [None if word is None or not word.strip() else word.strip() for word in encoded.dictionary.to_pylist()]
+            joined = code * len(words) + encoded.indices.to_numpy()
+            combined = pa.array(joined).dictionary_encode()
+            code = combined.indices.to_numpy().astype(np.int64)
+            texts = [(*texts[both // len(words)], words[both % len(words)]) for both in combined.dictionary.to_pylist()]
+        return _Keys(code, texts)
+
+    # When a row was measured
+
+    def _utc(self, chunk: Chunk, keys: _Keys, *, is_last: bool) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        found = self._times.read(self._time_column(chunk.frame))
+        utc = found.micros.copy()
+        problem = np.zeros(len(utc), dtype=np.int8)
+        problem[found.state == times.ABSENT] = _NO_TIME
+        problem[found.state == times.UNREADABLE] = _BAD_TIME
+        naive = found.state == times.NAIVE
+        if naive.any():
+            far = naive & ((utc < self._first_day - 2 * DAY) | (utc > self._latest + 2 * DAY))
+            self._localise(chunk, keys, utc, problem, naive & ~far, is_last=is_last)
+        timed = problem == _FINE
+        problem[timed & (utc < self._first_day)] = _EARLY
+        problem[timed & (utc > self._latest)] = _FUTURE
+        self._skip_blank(chunk, problem)
+        return utc, problem
+
+    def _localise(
+        self, chunk: Chunk, keys: _Keys, utc: NDArray[np.int64], problem: NDArray[np.int8], naive: NDArray[np.bool_], *, is_last: bool
+    ) -> None:
+        for zone, here in self._zones(chunk, naive):
+            if zone is None:
+                problem[here] = _NO_ZONE if self.layout.zone_column is None else _BAD_ZONE
+                continue
+            local = utc[here]
+            found = instants(local, zone)
+            utc[here] = found.first
+            problem[here[~found.exists]] = _GAP
+            doubled = np.flatnonzero(found.first != found.second)
+            if len(doubled) == 0:
+                continue
+            rows = here[doubled]
+            resolved = resolve_doubled(
+                Instants(found.first[doubled], found.second[doubled], found.exists[doubled]),
+                local[doubled],
+                keys.code[rows],
+                _runs_backwards(keys.code[here], local)[keys.code[rows]],
+            )
+            utc[rows] = resolved.utc
+            problem[rows[~resolved.settled]] = _DOUBLED
+            if not is_last:
+                problem[rows[resolved.waiting]] = _WAITING
+
+    def _zones(self, chunk: Chunk, naive: NDArray[np.bool_]) -> Iterator[tuple[str | None, NDArray[np.intp]]]:
+        """Each zone with its rows; None where there is none."""
+        if self.layout.zone_column is None:
+            yield self.layout.zone, np.flatnonzero(naive)
+            return
+        encoded = (
+            _text(chunk.frame.to_series(self.layout.zone_column)).str.strip_chars().fill_null("").to_arrow(compat_level=_STRING).dictionary_encode()
+        )
+        codes = encoded.indices.to_numpy()
+        for code, word in enumerate(encoded.dictionary.to_pylist()):
+            try:
+                zone = check_zone(word) if word else None
+            except ValueError:
+                zone = None
+            yield zone, np.flatnonzero(naive & (codes == code))
+
+    def _skip_blank(self, chunk: Chunk, problem: NDArray[np.int8]) -> None:
+        """Blank lines and comments are no rows."""
+        mark = self._mapping.comment or "#"
+        for row in np.flatnonzero((problem == _NO_TIME) | (problem == _BAD_TIME)):
+            cells = chunk.frame.row(int(row))
+            if all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells) or str(cells[0] or "").lstrip().startswith(mark):
+                problem[row] = _SKIP
+
+    # What was measured
+
+    def _events(self, chunk: Chunk, keys: _Keys, utc: NDArray[np.int64], rows: NDArray[np.intp], rejected: list[Rejected]) -> list[Event]:
+        layout, width = self.layout, len(self.layout.values)
+        is_all = len(rows) == chunk.frame.height
+        frame = chunk.frame if is_all else chunk.frame[rows]
+        source_row, code, time_ = (array if is_all else array[rows] for array in (chunk.source_row, keys.code, utc))
+        shape = (len(rows), width)
+        value, kept, series = np.empty(shape), np.empty(shape, dtype=np.bool_), np.empty(shape, dtype=np.int64)
+        qualifiers: list[pl.Series | None] = []
+        for number, column in enumerate(layout.values):
+            cells = frame.to_series(column.index)
+            found = self._numbers.read(cells, column.missing)
+            unread = found.state == numbers.UNREADABLE
+            rejected = rejected + self._reject_values(chunk, rows, cells, unread, column)
+            value[:, number] = found.value
+            kept[:, number] = ~unread & (found.state != numbers.EMPTY) if layout.is_wide else ~unread
+            series[:, number] = code * width + number
+            qualifiers.append(_joined(found.qualifier, self._qualifier(frame, column)))
+        flat = slice(None) if kept.all() else np.flatnonzero(kept.ravel())
+        used, described, wrong = self._describe(chunk, keys, rows, series.ravel()[flat], width)
+        columns = {
+            "series": used,
+            "time": np.repeat(time_, width)[flat].view("datetime64[us]"),
+            "value": value.ravel()[flat],
+            "source_row": np.repeat(source_row, width)[flat],
+        }
+        qualifier = _interleaved(qualifiers, len(rows))
+        batch = _batch(columns, qualifier if qualifier is None or isinstance(flat, slice) else qualifier.gather(flat))
+        if wrong:
+            batch, refused = self._drop_wrong_units(chunk, batch, wrong)
+            rejected = rejected + refused
+        events: list[Event] = [described] if described.stations or described.series else []
+        if batch.num_rows or rejected:
+            events.append(Rows(batch, rejected))
+        return events
+
+    def _qualifier(self, frame: pl.DataFrame, column: ValueColumn) -> pl.Series | None:
+        position = column.qualifier if column.qualifier is not None else self.layout.qualifier
+        if position is None:
+            return None
+        text = _text(frame.to_series(position)).str.strip_chars()
+        return text.set((text == "").fill_null(False), None)
+
+    # Which series there are
+
+    def _describe(
+        self, chunk: Chunk, keys: _Keys, rows: NDArray[np.intp], code: NDArray[np.int64], width: int
+    ) -> tuple[pa.DictionaryArray, Described, dict[str, str]]:
+        """The series of each observation, what is new among them, and for series of a deviating unit the reason."""
+        present = np.flatnonzero(np.bincount(code, minlength=len(keys.texts) * width))
+        ids: dict[str, int] = {}
+        renumber = np.zeros(len(keys.texts) * width, dtype=np.int32)
+        described = Described([], [])
+        wrong: dict[str, str] = {}
+        for both in present.tolist():
+            key, column = divmod(both, width)
+            series = self._series_of(keys.texts[key], self.layout.values[column])
+            known = self._series.get(series.natural_id)
+            natural_id = series.natural_id
+            if known is None:
+                self._series[natural_id] = series
+                described.series.append(series)
+                if series.station not in self._stations:
+                    self._stations.add(series.station)
+                    described.stations.append(self._station(series.station, chunk, keys, rows, key))
+            elif known.attributes.get("unit") != series.attributes.get("unit"):
+                natural_id = f"{natural_id}\0{series.attributes.get('unit')}"
+                wrong[natural_id] = (
+                    f"the unit {series.attributes.get('unit')!r} differs from {known.attributes.get('unit')!r}, which {series.natural_id} has in this file; "
+                    "tell the series apart in the mapping: series_columns: [<unit column>]"
+                )
+            renumber[both] = ids.setdefault(natural_id, len(ids))
+        return pa.DictionaryArray.from_arrays(pa.array(renumber[code]), pa.array(list(ids), pa.string())), described, wrong
+
+    def _series_of(self, texts: tuple[str | None, ...], column: ValueColumn) -> Series:
+        station, property_, unit, feature, *others = texts
+        station = column.station or station or self._file.default_station
+        property_ = column.property or names.snake(property_ or "value")
+        natural_id = "/".join([station, property_, *(names.snake(other) for other in others if other)])
+        attributes: dict[str, Any] = {
+            "property": property_,
+            "unit": unit or column.unit,
+            "name": column.name if texts[1] is None else texts[1],
+            "interval_s": column.interval_s,
+            "time_zone": self.layout.zone,
+            "feature_of_interest": feature or column.feature_of_interest,
+        }
+        for position, other in zip(self.layout.series, others, strict=True):
+            attributes[names.snake(self._table.columns[position]) if self._table.columns[position] else f"column_{position + 1}"] = other
+        return Series(natural_id, station, {name: said for name, said in attributes.items() if said is not None})
+
+    def _station(self, natural_id: str, chunk: Chunk, keys: _Keys, rows: NDArray[np.intp], key: int) -> Station:
+        attributes: dict[str, Any] = {"latitude": self._mapping.latitude, "longitude": self._mapping.longitude, "time_zone": self._mapping.time_zone}
+        row = int(rows[np.argmax(keys.code[rows] == key)])
+        latitude, longitude = (self._coordinate(chunk, row, position) for position in (self.layout.latitude, self.layout.longitude))
+        if latitude is not None and longitude is not None and abs(latitude) <= 90 and abs(longitude) <= 180:
+            attributes |= {"latitude": latitude, "longitude": longitude}
+        if self.layout.station_name is not None:
+            attributes["name"] = _text(chunk.frame.to_series(self.layout.station_name))[row]
+        attributes |= self._mapping.station_attributes
+        return Station(natural_id, {name: said for name, said in attributes.items() if said is not None})
+
+    def _coordinate(self, chunk: Chunk, row: int, position: int | None) -> float | None:
+        if position is None:
+            return None
+        found = numbers.NumberReader(self._numbers.decimal).read(chunk.frame.to_series(position).slice(row, 1), ())
+        return float(found.value[0]) if np.isfinite(found.value[0]) else None
+
+    # What is rejected
+
+    def _reject_rows(self, chunk: Chunk, problem: NDArray[np.int8]) -> list[Rejected]:
+        rows = np.flatnonzero((problem != _FINE) & (problem != _WAITING) & (problem != _SKIP))
+        if len(rows) == 0:
+            return []
+        written = self._time_column(chunk.frame)
+        return [
+            Rejected(int(chunk.source_row[row]), chunk.text(row, self._table.joiner), self._reason(int(problem[row]), written[row]))
+            for row in rows.tolist()
+        ]
+
+    def _reason(self, problem: int, written: Any) -> str:
+        match problem:
+            case p if p == _NO_TIME:
+                return "the time is empty"
+            case p if p == _BAD_TIME:
+                return f"the time {str(written)!r} cannot be read"
+            case p if p == _NO_ZONE:
+                return f"the time {str(written)!r} has no time zone, though other rows state one. {DECLARE_ZONE}"
+            case p if p == _BAD_ZONE:
+                return (
+                    f"the time {str(written)!r} stands beside no time zone that is known; write IANA names or offsets such as +01:00 in that column"
+                )
+            case p if p == _GAP:
+                return f"the local time {str(written)!r} does not exist in {self.layout.zone or 'its time zone'}: clocks were put forward over it"
+            case p if p == _DOUBLED:
+                return (
+                    f"the local time {str(written)!r} occurred twice in {self.layout.zone or 'its time zone'}, and the file does not hold exactly the two: "
+                    "summer and winter time cannot be told apart"
+                )
+            case p if p == _EARLY:
+                return f"the time {str(written)!r} is before the first day of the store, {self._file.first_day} (setting WATER_FIRST_DAY)"
+            case p if p == _FUTURE:
+                minutes = int(self._file.future_tolerance.total_seconds() // 60)
+                return (
+                    f"the time {str(written)!r} is more than {minutes} minutes after the arrival of the file at {self._file.arrived_at:%Y-%m-%d %H:%M:%S%z} "
+                    "(setting WATER_FUTURE_TOLERANCE_MINUTES)"
+                )
+            case p if p == _NO_STATION:
+                return f"the column {self._header(self.layout.station)} of the station is empty"
+            case _:
+                return f"the column {self._header(self.layout.observed_property)} of the property is empty"
+
+    def _header(self, position: int | None) -> str:
+        return repr(self._table.columns[position] or f"column {position + 1}") if position is not None else ""
+
+    def _reject_values(
+        self, chunk: Chunk, rows: NDArray[np.intp], cells: pl.Series, unread: NDArray[np.bool_], column: ValueColumn
+    ) -> list[Rejected]:
+        rejected = []
+        for at in np.flatnonzero(unread).tolist():
+            row = int(rows[at])
+            reason = f"{shorten(str(cells[at]))!r} in column {column.header!r} is no number; if it stands for a missing value, say so in the mapping: missing: [...]"
+            rejected.append(Rejected(int(chunk.source_row[row]), chunk.text(row, self._table.joiner), reason))
+        return rejected
+
+    def _drop_wrong_units(self, chunk: Chunk, batch: pa.RecordBatch, wrong: dict[str, str]) -> tuple[pa.RecordBatch, list[Rejected]]:
+        series = batch.column("series")
+        ids = series.dictionary.to_pylist()
+        deviates = np.array([natural_id in wrong for natural_id in ids])[series.indices.to_numpy()]
+        rejected = []
+        for at in np.flatnonzero(deviates).tolist():
+            source_row = int(batch.column("source_row")[at].as_py())
+            row = int(np.flatnonzero(chunk.source_row == source_row)[0])
+            rejected.append(Rejected(source_row, chunk.text(row, self._table.joiner), wrong[ids[series.indices[at].as_py()]]))
+        kept = batch.filter(pa.array(~deviates))
+        plain = kept.column("series").cast(pa.string()).dictionary_encode()  # the ids that were set apart are gone with their rows
+        kept = kept.set_column(0, OBSERVATION_SCHEMA.field("series"), plain)
+        return kept, rejected
+
+
+def _micros(moment: datetime) -> int:
+    return int(np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64))
+
+
+def _text(column: pl.Series) -> pl.Series:
+    """Texts as a person writes them: a whole number of a sheet without its ``.0``."""
+    if column.dtype.is_float():
+        whole = column.cast(pl.Int64, strict=False)
+        is_whole = (whole.cast(pl.Float64) == column).fill_null(False)
+        return column.cast(pl.String).set(is_whole, None).zip_with(~is_whole, whole.cast(pl.String))
+    return column if column.dtype == pl.String else column.cast(pl.String)
+
+
+def _runs_backwards(code: NDArray[np.int64], local: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """By key: whether its last row is older than its first."""
+    first, last = np.zeros((2, int(code.max()) + 1), dtype=np.int64)
+    first[code[::-1]] = local[::-1]
+    last[code] = local
+    return last < first
+
+
+def _joined(censored: pl.Series | None, said: pl.Series | None) -> pl.Series | None:
+    """The source's qualifier, with the mark of censoring or absence before it."""
+    if censored is None or said is None:
+        return said if censored is None else censored
+    return (
+        pl.DataFrame([censored.alias("a"), said.alias("b")])
+        .select(pl.concat_str("a", "b", separator=":", ignore_nulls=True))
+        .to_series()
+        .replace("", None)
+    )
+
+
+def _interleaved(columns: list[pl.Series | None], rows: int) -> pl.Series | None:
+    """Qualifiers of several columns in the order of the rows."""
+    if all(column is None for column in columns):
+        return None
+    if len(columns) == 1:
+        return columns[0]
+    blank = pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+    stacked = pl.concat([blank if column is None else column.rename("") for column in columns])
+    order = np.arange(len(columns) * rows).reshape(len(columns), rows).T.ravel()
+    return stacked.gather(order)
+
+
+def _batch(columns: dict[str, Any], qualifier: pl.Series | None) -> pa.RecordBatch:
+    rows = len(columns["series"])
+    kind = OBSERVATION_SCHEMA.field("qualifier").type
+    qualified = pa.nulls(rows, kind) if qualifier is None else qualifier.to_arrow(compat_level=_STRING).cast(pa.string()).dictionary_encode()
+    return pa.RecordBatch.from_arrays(
+        [
+            columns["series"],
+            pa.array(columns["time"], pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
+            pa.array(columns["value"], pa.float64()),
+            qualified,
+            pa.array(columns["source_row"], pa.int32()),
+            pa.array(np.full(rows, PUT, dtype=np.int8)),
+        ],
+        schema=OBSERVATION_SCHEMA,
+    )

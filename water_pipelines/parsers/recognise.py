@@ -1,0 +1,63 @@
+"""The registry of parsers, and the one that fits a file by its content.
+
+Add a parser to `PARSERS`, specific kinds before general ones: the first that recognises the content reads the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
+from water_pipelines.parsers.mapping import Mapping
+from water_pipelines.parsers.stations import StationGeoJson, StationTable, StationYaml
+from water_pipelines.parsers.text import Text
+
+PARSERS: tuple[Parser, ...] = (StationGeoJson(), StationYaml(), StationTable(), Text())
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What kind a file is (``observations``, ``stations``, ``archive``) and which version of which parser reads it."""
+
+    kind: str
+    parser: str
+    version: str
+
+
+def parse_file(stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
+    """What a file says, by the parser that recognises its content.
+
+    Raises
+    ------
+    UnreadableFile
+        At once or while iterating: the file as a whole is refused; nothing of it may be kept.
+    """
+    parser = find_parser(stream, mapping)
+    stream.seek(0)
+    yield from parser.parse(stream, mapping, file)
+
+
+def describe(stream: BinaryIO, mapping: Mapping) -> Recognised:
+    """Kind, parser and version for a file, by its content; raises UnreadableFile as `parse_file` does."""
+    parser = find_parser(stream, mapping)
+    stream.seek(0)
+    return Recognised(parser.kind, parser.name, parser.version)
+
+
+def find_parser(stream: BinaryIO, mapping: Mapping) -> Parser:
+    """The first parser that recognises the content.
+
+    Raises
+    ------
+    UnreadableFile
+        The file is empty, or no parser knows its content.
+    """
+    head = read_head(stream, mapping)
+    if head.size == 0:
+        raise UnreadableFile("The file is empty. Was it still being written, or did its transfer fail? Drop it again.")
+    for parser in PARSERS:
+        if parser.recognises(head):
+            return parser
+    raise UnreadableFile("The content of the file is not recognised.")

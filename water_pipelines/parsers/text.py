@@ -1,0 +1,139 @@
+"""Delimited and fixed-width text, long or wide: lines to a table in bounded chunks.
+
+Add here what concerns splitting lines into cells. A clean block goes to the vectorised reader; only a block that it refuses, because of
+rows of another width or stray quotes, is split line by line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+
+from water_pipelines.parsers import dialect, encoding
+from water_pipelines.parsers.contract import Event, FileFacts, Head, Rejected, UnreadableFile, read_head
+from water_pipelines.parsers.dialect import WHITESPACE, Dialect
+from water_pipelines.parsers.mapping import Mapping
+from water_pipelines.parsers.readings import read_table
+from water_pipelines.parsers.table import Chunk, Table, shorten
+
+_LONGEST_RECORD = 50
+"""Lines that one quoted cell may span: a quote that never closes must not swallow the rest of the file."""
+
+
+class Text:
+    """CSV and its relatives."""
+
+    name = "text"
+    version = "1"
+    kind = "observations"
+
+    def recognises(self, head: Head) -> bool:
+        """Anything that reads as text."""
+        return head.mapping.encoding is not None or encoding.detect(head.start) is not None
+
+    def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
+        """Observations of the table in the text."""
+        return read_table(read_text(stream, mapping), mapping, file)
+
+
+def read_text(stream: BinaryIO, mapping: Mapping) -> Table:
+    """The table in a text.
+
+    Raises
+    ------
+    UnreadableFile
+        The bytes are no text, or no table is seen in it.
+    """
+    head = read_head(stream, mapping)
+    charset = mapping.encoding or encoding.detect(head.start)
+    if charset is None:
+        raise UnreadableFile("The file is binary, not text.")
+    found = dialect.detect(encoding.read_head(head.start, charset, is_whole=head.is_whole), mapping)
+    return Table(
+        columns=found.columns,
+        has_header=found.has_header,
+        chunks=lambda: _chunks(stream, charset, found),
+        first_row=found.skip + 1,
+        preamble=found.preamble,
+        joiner=found.separator or "",
+    )
+
+
+def _chunks(stream: BinaryIO, charset: str, found: Dialect) -> Iterator[Chunk]:
+    line = 0
+    for block in encoding.blocks(stream, charset):
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        skip = min(max(found.skip - line, 0), lines)
+        if skip < lines:
+            rows = _after_lines(block, skip) if skip else block
+            yield _split_fast(rows, line + skip, lines - skip, found) or _split_carefully(rows, line + skip, found)
+        line += lines
+
+
+def _after_lines(block: bytes, count: int) -> bytes:
+    start = 0
+    for _ in range(count):
+        start = block.index(b"\n", start) + 1
+    return block[start:]
+
+
+def _split_fast(block: bytes, line: int, lines: int, found: Dialect) -> Chunk | None:
+    """All lines at once, or None when some do not have the form of the table."""
+    if found.widths:
+        return _split_widths(block, line, found)
+    separator = found.separator
+    if separator == WHITESPACE:
+        block = re.sub(rb" ?\r?\n ?", b"\n", re.sub(rb"[ \t]+", b" ", block)).removeprefix(b" ")
+    names = separator.join(map(str, range(len(found.columns))))
+    try:
+        frame = pl.read_csv(f"{names}\n".encode() + block, separator=separator, infer_schema=False).rechunk()
+    except pl.exceptions.PolarsError:
+        return None
+    if frame.height != lines:
+        return None
+    return Chunk(frame, np.arange(line + 1, line + 1 + lines, dtype=np.int32))
+
+
+def _split_widths(block: bytes, line: int, found: Dialect) -> Chunk:
+    text = pl.Series(block.decode().removesuffix("\n").split("\n"), dtype=pl.String).str.strip_chars_end("\r")
+    starts = np.cumsum([0, *found.widths])
+    columns = {
+        str(number): text.str.slice(int(starts[number]), width).str.strip_chars().replace("", None) for number, width in enumerate(found.widths)
+    }
+    return Chunk(pl.DataFrame(columns), np.arange(line + 1, line + 1 + len(text), dtype=np.int32))
+
+
+def _split_carefully(block: bytes, line: int, found: Dialect) -> Chunk:
+    """Line by line: rows with more cells than the header are rejected, shorter ones are filled with empty cells."""
+    width = len(found.columns)
+    rows: list[list[str | None]] = []
+    source_rows: list[int] = []
+    rejected: list[Rejected] = []
+    for number, text in _records(block.decode().removesuffix("\n").split("\n"), line):
+        if not text.strip():
+            continue
+        cells = found.split(text)
+        if any(cell.strip() for cell in cells[width:]):
+            rejected.append(Rejected(number, shorten(text), f"the row has {len(cells)} columns, but the header has {width}"))
+            continue
+        rows.append([cell or None for cell in cells[:width]] + [None] * (width - len(cells)))
+        source_rows.append(number)
+    frame = pl.DataFrame(rows, schema={str(position): pl.String for position in range(width)}, orient="row")
+    return Chunk(frame, np.array(source_rows, dtype=np.int32), rejected)
+
+
+def _records(lines: list[str], before: int) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; those that a quoted cell spans are joined."""
+    at = 0
+    while at < len(lines):
+        text, end = lines[at], at + 1
+        while text.count('"') % 2 and end < min(len(lines), at + _LONGEST_RECORD):
+            text, end = f"{text}\n{lines[end]}", end + 1
+        if text.count('"') % 2:
+            text, end = lines[at], at + 1
+        yield before + at + 1, text.rstrip("\r")
+        at = end
