@@ -18,11 +18,10 @@ from pydantic import SecretStr
 from water_pipelines.settings import Settings
 
 REDACTED = "***"
-SECRET_NAMES = ("password", "passwd", "secret", "token", "key", "credential", "credentials", "authorization", "dsn", "cookie")
+SECRET_NAMES = ("password", "passwd", "secret", "token", "credential", "credentials", "authorization", "dsn", "cookie")
 
-_names = "|".join(SECRET_NAMES)
-# object keys and primary keys are no secrets: of the longer names that end in `key` only these are
-_secret_name = re.compile(rf"(?i)^(?:{_names})$|[_-](?:{_names.replace('key|', '')}|access_key|secret_key|api_key|private_key)$")
+# of the names that end in `key` only these: keys of objects and of tables are no secrets
+_secret_name = re.compile(rf"(?i)(?:^|[_-])(?:{'|'.join(SECRET_NAMES)}|(?:access|api|private|secret)[_-]?key)$|^key$")
 _password_in_url = re.compile(r"(?P<before>[a-zA-Z][\w+.-]*://[^\s:/@]*:)[^\s/]+(?=@)")
 _assignment = re.compile(
     r"(?i)\b(?P<name>\w*(?:password|passwd|secret|token|access_key|api_key))(?P<sign>\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)"
