@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address on which the Dagster UI and the API listen.")
     ui_port: Port = Field(3000, description="Port of the Dagster UI; 0 chooses a free one.")
     api_port: Port = Field(8000, description="Port of the API; 0 chooses a free one.")
+    code_host: str = Field("127.0.0.1", description="Address of the code server, from which the UI and the daemon read the assets and jobs.")
+    code_port: Port = Field(0, description="Port of the code server; 0 chooses a free one.")
     db_port: Port = Field(0, description="Port of the embedded PostgreSQL; 0 chooses a free one and keeps it in the home.")
 
     database_url: SecretStr | None = Field(
