@@ -10,11 +10,12 @@ from water_pipelines.orchestration.operations.telling import telling
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
+from water_pipelines.storage.partitions import extend_partitions
 
 _SETTLES = {"water/settles": "true"}
 
 
-@dg.op(out={})
+@dg.op(out=dg.Out(dg.Nothing))
 def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Empty the inbox, load what landed, and compute what it made stale."""
     with platform.during(context.run_id) as working:
@@ -23,7 +24,7 @@ def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourcePa
         settle(working, telling(context))
 
 
-@dg.op(out={})
+@dg.op(out=dg.Out(dg.Nothing))
 def settle_stale(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Compute what is stale."""
     with platform.during(context.run_id) as working:
@@ -31,13 +32,20 @@ def settle_stale(context: dg.OpExecutionContext, platform: dg.ResourceParam[Plat
         context.log.info("computed: %s", done or "nothing was stale")
 
 
-@dg.op(out={})
+@dg.op(out=dg.Out(dg.Nothing))
 def land_tick_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Land the half-hour that has passed, and compute what depends on the clock."""
     with platform.during(context.run_id) as working:
         file = tick(working, datetime.now(UTC))
         load_file(working, file.arrival)
         settle(working, telling(context))
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def make_yearly_partitions(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    """Make the tables' partitions of the years to come."""
+    made = extend_partitions(platform.database, platform.settings.first_day)
+    context.log.info("%s partitions made", made)
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=_SETTLES, description="Empties the inbox: lands and loads files, and settles the days that they touched.")
@@ -56,3 +64,9 @@ def settle_job() -> None:
 def tick_job() -> None:
     """See `land_tick_and_settle`."""
     land_tick_and_settle()
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Makes the yearly partitions of all tables two years ahead.")
+def partitions_job() -> None:
+    """See `make_yearly_partitions`."""
+    make_yearly_partitions()

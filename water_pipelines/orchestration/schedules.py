@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from water_pipelines.orchestration.jobs import tick_job
+from water_pipelines.orchestration.jobs import partitions_job, tick_job
 
 metric_refresh_30min = dg.ScheduleDefinition(
     job=tick_job,
@@ -11,4 +11,13 @@ metric_refresh_30min = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     name="metric_refresh_30min",
     description="Lands the half-hour's tick and refreshes what depends on the clock: closed buckets, completeness, missing data.",
+)
+
+yearly_partitions = dg.ScheduleDefinition(
+    job=partitions_job,
+    cron_schedule="0 3 1 * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    name="yearly_partitions",
+    description="Makes the tables' partitions of the years to come, long before a load needs them.",
 )

@@ -4,8 +4,6 @@ An asset is declared by `settled`, in a file of `assets/`; nothing of a particul
 the truth, and Dagster is told afterwards: a kill in between loses nothing, since the next settle tells it first.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from psycopg import sql
 
 from water_pipelines.storage.copy import copy_rows
-from water_pipelines.storage.database import Connection
+from water_pipelines.storage.database import Connection, Database
 
 _STATIONS = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f02")
 _SERIES = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f03")
@@ -106,6 +106,19 @@ def record(connection: Connection, arrival: int, claims: Claims, provision: Prov
         stations = {name for subject, name in dropped if subject == "station"}.union(claims.stations)
         series = {name for subject, name in dropped if subject == "series"}.union(claims.series)
         _rebuild(connection, sorted(stations), sorted(series), provision.series_ids)
+
+
+def merge_again(database: Database) -> tuple[int, int]:
+    """Merge the claims of all stations and series again, and write what differs; gives their numbers."""
+    with database.connection() as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
+        named = {
+            subject: [row[0] for row in connection.execute("select distinct natural_id from raw.claim where subject = %s order by 1", (subject,))]
+            for subject in ("station", "series")
+        }
+        database.take_number(connection, "stations")
+        _rebuild(connection, named["station"], named["series"], {})
+    return len(named["station"]), len(named["series"])
 
 
 def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[str], series_ids: Mapping[str, int]) -> None:

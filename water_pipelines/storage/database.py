@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
-import adbc_driver_postgresql.dbapi
 import numpy as np
 import psycopg
 import pyarrow as pa
@@ -98,6 +97,8 @@ class Snapshot:
     def arrow(self, query: sql.Composable) -> pa.Table:
         """The rows of a query, as Arrow, read in bulk over a second connection that shares this snapshot."""
         if self._arrow is None:
+            import adbc_driver_postgresql.dbapi  # imports pandas and polars, which most processes do without
+
             (name,) = self.rows("select pg_export_snapshot()")[0]
             self._arrow = adbc_driver_postgresql.dbapi.connect(self.url, autocommit=True)
             with self._arrow.cursor() as cursor:

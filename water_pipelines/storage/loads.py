@@ -488,9 +488,10 @@ class _Load:
 def _within(
     spool: Spool, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16], load_id: int, series_days: _SeriesDays
 ) -> Iterator[_Rows]:
+    """Each chunk folded by itself, as `take` folds it: else a replay could credit a repeated value to another row than a merge does."""
     for chunk in spool.chunks():
         rows = _Rows.of(chunk, numbers, qualifier_ids, load_id)
-        yield rows.take(series_days.holds(rows.codes()))
+        yield _fold(rows.take(series_days.holds(rows.codes())).by_key())[0]
 
 
 def _lock_series(connection: Connection, numbers: NDArray[np.int32]) -> None:

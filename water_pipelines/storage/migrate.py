@@ -1,8 +1,8 @@
-"""Bring a database to the present schema: migrations (the same everywhere) and yearly partitions."""
+"""Bring a database to the present state: migrations (the same everywhere), yearly partitions, and rules to judge by."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -10,13 +10,15 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 
-from water_pipelines.storage.partitions import make_partitions
+from water_pipelines.domain.rules import default_rules
+from water_pipelines.storage import rule_sets
+from water_pipelines.storage.database import Database
+from water_pipelines.storage.partitions import extend_partitions
 
 _ONE_AT_A_TIME = 5_601_001
-_YEARS_AHEAD = 2
 
 
-def migrate(url: str, *, first_day: date = date(1950, 1, 1)) -> None:
+def migrate(url: str, *, first_day: date = date(1950, 1, 1), code_version: str = "unknown") -> None:
     """Apply what is missing; safe to call again and from several processes at once.
 
     Parameters
@@ -25,6 +27,8 @@ def migrate(url: str, *, first_day: date = date(1950, 1, 1)) -> None:
         A libpq URL (`postgresql://...`) of an existing database.
     first_day : date
         The first day for which observations are accepted; the first yearly partition is its year's.
+    code_version : str
+        Recorded with the change that puts the project's own rules in force.
     """
     with psycopg.connect(url, options="-c timezone=UTC", autocommit=True) as guard:
         guard.execute("select pg_advisory_lock(%s)", (_ONE_AT_A_TIME,))
@@ -34,5 +38,7 @@ def migrate(url: str, *, first_day: date = date(1950, 1, 1)) -> None:
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-        with guard.transaction():
-            make_partitions(guard, first_day.year, datetime.now(UTC).year + _YEARS_AHEAD)
+        database = Database(url, code_version=code_version, run="migrate")
+        extend_partitions(database, first_day)
+        rule_sets.use_defaults(database, default_rules().version)
+        database.close()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 from psycopg import sql
 
-from water_pipelines.storage.database import Connection
+from water_pipelines.storage.database import Connection, Database
+
+_YEARS_AHEAD = 2
 
 _MISSING = """
 with parent as (
@@ -17,6 +21,12 @@ from parent cross join generate_series(%s::int, %s::int) as year
 where to_regclass(format('%%I.%%I', parent.schema, parent.name || '_' || year)) is null
 order by parent.name, year
 """
+
+
+def extend_partitions(database: Database, first_day: date) -> int:
+    """Make the partitions that are missing from the first year to two years ahead, and say how many."""
+    with database.connection() as connection:
+        return make_partitions(connection, first_day.year, datetime.now(UTC).year + _YEARS_AHEAD)
 
 
 def make_partitions(connection: Connection, first_year: int, last_year: int) -> int:

@@ -203,13 +203,14 @@ def earlier_mappings(connection: Connection, file: SourceFile) -> list[SourceFil
     )
 
 
-def later_mapping(connection: Connection, file: SourceFile) -> SourceFile | None:
+def later_mapping(database: Database, file: SourceFile) -> SourceFile | None:
     """The same bytes, loaded by a later arrival under another mapping."""
-    found = _find(
-        connection,
-        "sha256 = %s and prefix = %s and kind = %s and arrival > %s and status = 'succeeded' order by arrival desc limit 1",
-        (file.sha256, file.prefix, file.kind, file.arrival),
-    )
+    with database.connection() as connection:
+        found = _find(
+            connection,
+            "sha256 = %s and prefix = %s and kind = %s and arrival > %s and status = 'succeeded' order by arrival desc limit 1",
+            (file.sha256, file.prefix, file.kind, file.arrival),
+        )
     return found[0] if found else None
 
 

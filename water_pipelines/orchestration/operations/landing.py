@@ -55,13 +55,14 @@ def waiting(platform: Platform) -> Iterator[ObjectInfo]:
 def land_inbox(platform: Platform, at_most: int = 10_000) -> Iterator[list[SourceFile]]:
     """Land what is complete in the inbox; gives the ledger rows of what is new, in two batches.
 
-    Mappings and rules come first, so that the caller can load them before the files that they are for are landed. An object is
-    complete when it was put whole, or when its size and time are the same at a second look.
+    Mappings and rules come first, so that the caller can load them before the files that they are for are landed. Files of a kind
+    arrive in the order in which they were last written. An object is complete when it was put whole, or when its size and time are
+    the same at a second look.
     """
     seen = {found.key: found for _, found in zip(range(at_most), waiting(platform), strict=False)}
     if any(not found.whole for found in seen.values()):
         time.sleep(_SECOND_LOOK_S)
-    places = [_Place.of(key) for key in sorted(seen)]
+    places = [_Place.of(info.key) for info in sorted(seen.values(), key=lambda info: (info.modified_at, info.key))]
     for is_data in (False, True):
         batch = []
         for place in places:

@@ -22,7 +22,6 @@ from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import Described, FileFacts, Rejected, Rows, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
-from water_pipelines.parsers.recognise import describe, parse_file
 from water_pipelines.storage import loads, rule_sets, source_files
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.loads import Loaded, Parsed
@@ -95,12 +94,14 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
 
 def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
     """Fill a spool with what a file's parser yields."""
+    from water_pipelines.parsers.recognise import describe, parse_file  # with polars, which most processes do without
+
     mapping = _mapping(file)
     stations: dict[str, Station] = {}
     series: dict[str, SeriesClaim] = {}
     rejected: list[Rejected] = []
     with platform.store.open(file.key) as stream:
-        _, parser, version = describe(stream, mapping)
+        known = describe(stream, mapping)
         for event in parse_file(stream, mapping, _facts(platform, file)):
             match event:
                 case Described():
@@ -109,7 +110,7 @@ def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
                 case Rows():
                     spool.append(event.batch)
                     rejected += event.rejected
-    return Parsed(spool, _claims(stations, series, spool), [(each.source_row, each.text, each.reason) for each in rejected], parser, version)
+    return Parsed(spool, _claims(stations, series, spool), [(each.source_row, each.text, each.reason) for each in rejected], known.parser, known.version)
 
 
 def _claims(stations: dict[str, Station], series: dict[str, SeriesClaim], spool: Spool) -> Claims:

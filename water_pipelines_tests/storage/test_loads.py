@@ -1,0 +1,201 @@
+"""Loads: the latest arrival wins whatever the order of loading, and nothing is lost or written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from water_pipelines.domain.reach import SAME_DAY, Reach
+from water_pipelines.storage import loads, source_files, stale
+from water_pipelines.storage.claims import Claims
+from water_pipelines.storage.database import Database
+from water_pipelines.storage.loads import Loaded, Parsed
+from water_pipelines.storage.source_files import SourceFile
+from water_pipelines.storage.spool import Spool
+from water_pipelines.storage.staging import Edge
+
+START = np.datetime64("2026-03-01T00:00", "us")
+STEP = np.timedelta64(6, "h")
+Row = tuple[str, int, float | None]  # station, step, value (none: the source withdraws it)
+
+
+class Files:
+    """Files by what they say; they land in the order in which they are made, and are loaded when the test says so."""
+
+    def __init__(self, database: Database, edges: list[Edge]) -> None:
+        self.database = database
+        self.edges = edges
+        self.rows: dict[int, list[Row]] = {}
+
+    def land(self, rows: list[Row], *, mapping_version: str = "none", sha256: str | None = None) -> SourceFile:
+        with source_files.landing(self.database) as arrival:
+            file = source_files.announce(
+                self.database,
+                arrival=arrival,
+                sha256=sha256 or f"{arrival:064d}",
+                size=1,
+                name=f"{arrival}.csv",
+                prefix="",
+                kind="data",
+                mapping_version=mapping_version,
+                mapping="",
+                arrived_at=datetime(2026, 3, 20, tzinfo=UTC),
+            )
+        source_files.landed(self.database, file.arrival)
+        self.rows[file.arrival] = rows
+        return file
+
+    def load(self, file: SourceFile) -> Loaded:
+        with source_files.loading(self.database, file.arrival) as held, self.spool(file.arrival) as spool:
+            assert held is not None
+            stations = sorted({name.split("/")[0] for name in spool.series})
+            claims = Claims({name: {} for name in stations}, {f"{name}/level": {"station": name, "property": "level", "unit": "m"} for name in stations})
+            return loads.load(self.database, held, Parsed(spool, claims, [], "test", "1"), edges=self.edges, reparse=self.spool)
+
+    def spool(self, arrival: int) -> Spool:
+        rows = self.rows[arrival]
+        spool = Spool()
+        spool.append(
+            pa.RecordBatch.from_arrays(
+                [
+                    pa.array([f"{station}/level" for station, _, _ in rows], pa.string()).dictionary_encode(),
+                    pa.array([START + step * STEP for _, step, _ in rows], pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
+                    pa.array([np.nan if value is None else value for _, _, value in rows], pa.float64()),
+                    pa.array([None] * len(rows), pa.string()).dictionary_encode(),
+                    pa.array(range(1, len(rows) + 1), pa.int32()),
+                    pa.array([value is None for _, _, value in rows]).cast(pa.int8()),
+                ],
+                names=["series", "time", "value", "qualifier", "source_row", "op"],
+            )
+        )
+        return spool
+
+    def stored(self) -> dict[tuple[str, int], tuple[float, int, int]]:
+        """(station, step) -> (value, arrival it is credited to, row in that file)."""
+        query = (
+            "select st.natural_id, o.time::timestamp, o.value, l.arrival, o.source_row from core.observation as o"
+            " join core.series as s using (series_id) join core.station as st using (station_id) join raw.load as l using (load_id)"
+        )
+        with self.database.connection() as connection:
+            return {
+                (station, int((np.datetime64(time) - START) / STEP)): (value, arrival, row) for station, time, value, arrival, row in connection.execute(query)
+            }
+
+    def folded(self) -> dict[tuple[str, int], tuple[float, int, int]]:
+        """What the last words of the files come to, in the order of arrival; a repeated value keeps its origin."""
+        stands: dict[tuple[str, int], tuple[float, int, int]] = {}
+        for arrival, rows in sorted(self.rows.items()):
+            words: dict[tuple[str, int], tuple[float | None, int]] = {}
+            for number, (station, step, value) in enumerate(rows, start=1):
+                if (station, step) not in words or words[station, step][0] != value:
+                    words[station, step] = (value, number)
+            for key, (value, number) in words.items():
+                if value is None:
+                    stands.pop(key, None)
+                elif key not in stands or stands[key][0] != value:
+                    stands[key] = (value, arrival, number)
+        return stands
+
+
+@pytest.fixture
+def files(database_url: str) -> Iterator[Files]:
+    database = Database(database_url, code_version="test", run="run")
+    yield Files(database, [Edge("core/observation_flag", SAME_DAY)])
+    database.close()
+
+
+def test_a_value_that_arrived_between_two_others_and_was_loaded_last_does_not_win(files: Files) -> None:
+    """A=5, then C=7, then B=5; loaded A, B, C: the store says 5, of B."""
+    first, between, last = files.land([("A", 0, 5.0)]), files.land([("A", 0, 7.0)]), files.land([("A", 0, 5.0)])
+    for file in (first, last, between):
+        files.load(file)
+    assert files.stored() == {("A", 0): (5.0, 3, 1)}
+
+
+def test_what_was_superseded_stays_in_history_with_the_change_that_ended_it(files: Files) -> None:
+    """A correction from 1 to 2 leaves the 1, by load 1, until change 2."""
+    files.load(files.land([("A", 0, 1.0), ("A", 1, 8.0)]))
+    files.load(files.land([("A", 0, 2.0)]))
+    with files.database.connection() as connection:
+        assert connection.execute("select value, load_id, until from history.observation").fetchall() == [(1.0, 1, 2)]
+
+
+def test_the_same_values_in_another_file_write_nothing(files: Files) -> None:
+    """A second delivery of the same 8 values counts 8 unchanged, and marks nothing stale."""
+    rows: list[Row] = [("A", step, float(step)) for step in range(8)]
+    files.load(files.land(rows))
+    with files.database.connection() as connection:
+        connection.execute("delete from core.stale")
+    loaded = files.load(files.land(rows))
+    assert (loaded.new, loaded.changed, loaded.unchanged) == (0, 0, 8)
+    with files.database.connection() as connection:
+        assert stale.units(connection, "core/observation_flag") == []
+
+
+def test_one_late_value_makes_stale_exactly_the_days_within_reach(files: Files) -> None:
+    """A value at 18:00 with a reach of 6 h ahead in time touches its own day and the next."""
+    files.edges = [Edge("core/observation_flag", Reach(np.timedelta64(6, "h"), np.timedelta64(0, "h")))]
+    files.load(files.land([("A", 3, 1.0)]))
+    with files.database.connection() as connection:
+        assert stale.units(connection, "core/observation_flag") == ["2026-03-01", "2026-03-02"]
+
+
+def test_the_same_bytes_under_a_newer_mapping_supersede_the_earlier_load(files: Files) -> None:
+    """Station A, mapped anew as station B: the values of A are gone, those of B are there."""
+    files.load(files.land([("A", 0, 1.0), ("A", 1, 2.0)], mapping_version="one", sha256="s" * 64))
+    old = dict(files.rows)
+    newer = files.land([("B", 0, 1.0), ("B", 1, 2.0)], mapping_version="two", sha256="s" * 64)
+    files.load(newer)
+    del old[1]
+    assert files.stored() == {("B", 0): (1.0, 2, 1), ("B", 1): (2.0, 2, 2)}
+    assert source_files.get(files.database, 1).superseded_by == 2
+
+
+def test_a_repeated_time_with_another_value_keeps_the_later_row_and_says_so(files: Files) -> None:
+    """Rows 1 and 2 give one time two values: row 2 stands, row 1 is kept as rejected."""
+    loaded = files.load(files.land([("A", 0, 1.0), ("A", 0, 2.0)]))
+    assert files.stored() == {("A", 0): (2.0, 1, 2)} and loaded.rejected == 1
+    with files.database.connection() as connection:
+        row = connection.execute("select source_row, reason from raw.rejected_row").fetchone()
+    assert row == (1, "the time is given again with another value, in row 2; the later row was kept")
+
+
+def test_a_load_that_fails_leaves_nothing_but_its_ledger_row(files: Files) -> None:
+    """A file that breaks within its transaction leaves no station, series, value or load behind."""
+    file = files.land([("A", 0, 1.0)])
+    files.edges = [Edge("core/observation_flag", SAME_DAY, lambda first, last: [0])]  # type: ignore[list-item]  # breaks at the very end
+    with pytest.raises(psycopg.Error):
+        files.load(file)
+    with files.database.connection() as connection:
+        counts = connection.execute(
+            "select (select count(*) from core.station) + (select count(*) from core.series) + (select count(*) from core.observation)"
+            " + (select count(*) from raw.load) + (select count(*) from raw.claim)"
+        ).fetchone()
+    assert counts == (0,)
+
+
+_rows = st.lists(
+    st.tuples(st.sampled_from(["A", "B"]), st.integers(0, 11), st.one_of(st.none(), st.sampled_from([1.0, 2.0, 3.0]))), min_size=1, max_size=8
+)
+
+
+@given(st.lists(_rows, min_size=1, max_size=5).flatmap(lambda said: st.tuples(st.just(said), st.permutations(range(len(said))))))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_of_loading_ends_in_what_the_arrivals_say_in_their_order(files: Files, case: tuple[list[list[Row]], list[int]]) -> None:
+    """Random files over two stations and three days, loaded in any order: values, origins and rows equal the fold by arrival."""
+    said, order = case
+    with files.database.connection() as connection:
+        connection.execute("truncate raw.source_file, core.station, core.series, core.stale, core.computed cascade")
+        connection.execute("truncate core.observation, history.observation")
+    files.rows.clear()
+    landed = [files.land(rows) for rows in said]
+    for position in order:
+        files.load(landed[position])
+    assert files.stored() == files.folded()
