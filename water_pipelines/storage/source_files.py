@@ -223,13 +223,18 @@ def keep_mapping(connection: Connection, file: SourceFile, version: str, text: s
 
 def mapping_of(database: Database, prefix: str) -> tuple[str, str] | None:
     """(version, text) of the mapping in force for a prefix: the latest one of the nearest folder."""
+    found = mappings_above(database, prefix)
+    return found[max(found, key=len)] if found else None
+
+
+def mappings_above(database: Database, prefix: str) -> dict[str, tuple[str, str]]:
+    """(version, text) of the latest mapping of each folder that holds a prefix, by folder."""
     folders = [prefix.rsplit("/", n)[0] for n in range(prefix.count("/") + 1)] + [""]
     with database.connection() as connection:
         found = connection.execute(
             "select distinct on (prefix) prefix, version, text from raw.mapping where prefix = any(%s) order by prefix, arrival desc", (folders,)
         ).fetchall()
-    best = max(found, key=lambda row: len(row[0]), default=None)
-    return (best[1], best[2]) if best else None
+    return {folder: (version, text) for folder, version, text in found}
 
 
 def _find(connection: Connection, condition: str, parameters: Sequence[Any]) -> list[SourceFile]:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 INBOX = "inbox/"
 SIDECAR = ".mapping.yaml"
-_KINDS = {"mapping.yaml": "mapping", "rules.yaml": "rules"}
+KINDS = {"mapping.yaml": "mapping", "rules.yaml": "rules"}
 _SECOND_LOOK_S = 1.0
 
 
@@ -44,7 +44,7 @@ class _Place:
 
     @property
     def kind(self) -> str:
-        return _KINDS.get(self.name, "data")
+        return KINDS.get(self.name, "data")
 
 
 def waiting(platform: Platform) -> Iterator[ObjectInfo]:
