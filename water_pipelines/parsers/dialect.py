@@ -17,8 +17,9 @@ from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.times import recognise
 
 WHITESPACE = " "
+_Row = tuple[int, list[str]]
 _SEPARATORS = (";", "\t", ",", "|")
-_SAMPLE_LINES = 400
+SAMPLE_LINES = 400
 _NUMBER = re.compile(r"[<>]?=?\s*[+-]?(?:\d[\d.,']*|[.,]\d+)(?:[eE][+-]?\d+)?")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": WHITESPACE, "whitespace": WHITESPACE, "pipe": "|"}
@@ -79,7 +80,7 @@ def detect(text: str, mapping: Mapping) -> Dialect:
         No table is seen in the lines, or what the mapping says of it is not there.
     """
     lines = text.split("\n")
-    lines = [line.rstrip("\r") for line in lines[: _SAMPLE_LINES + mapping.skip]]
+    lines = [line.rstrip("\r") for line in lines[: SAMPLE_LINES + mapping.skip]]
     separator = _spelled(mapping.separator) if mapping.separator else None
     skip = mapping.skip
     if lines and (stated := re.fullmatch(r"sep=(.)", lines[0].strip())):
@@ -91,20 +92,43 @@ def detect(text: str, mapping: Mapping) -> Dialect:
     else:
         separator = separator or _find_separator(lines, skip, comment)
         rows = _rows(lines, skip, comment, separator, ())
+    found = find_table(rows, mapping)
+    return Dialect(separator or "", found.columns, found.has_header, found.skip, "\n".join(lines[: found.preamble_lines]), mapping.widths)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a table stands among lines or sheet rows: its header, its first row, and how many lines are above it."""
+
+    columns: tuple[str, ...]
+    has_header: bool
+    skip: int
+    preamble_lines: int
+
+
+def find_table(rows: Sequence[_Row], mapping: Mapping) -> Frame:
+    """The table in the first rows of a text or sheet.
+
+    Parameters
+    ----------
+    rows : sequence of (int, list of str)
+        Number from 0 and cells of each row that is not blank.
+
+    Raises
+    ------
+    UnreadableFile
+        There are no rows, or the header that the mapping names is not there.
+    """
     if not rows:
         raise UnreadableFile("There are no lines of data in the file, only blank lines or comments.")
     profile = _profile(rows)
     first = _first_data_row(rows, profile)
-    header = _find_header(rows, first, mapping, profile)
-    width = profile.width
+    header = _find_header(rows, first, mapping)
     if header is None:
         start = rows[first or 0][0]
-        columns: tuple[str, ...] = ("",) * width
-    else:
-        start = rows[header][0] + 1
-        columns = _columns(rows[header][1], rows[header + 1 :], width)
-    preamble_end = rows[header][0] if header is not None else start
-    return Dialect(separator or "", columns, header is not None, start, "\n".join(lines[:preamble_end]), mapping.widths)
+        return Frame(("",) * profile.width, False, start, start)
+    line, names_ = rows[header]
+    return Frame(_columns(names_, rows[header + 1 :], profile.width), True, line + 1, line)
 
 
 def _spelled(separator: str) -> str:
@@ -112,9 +136,6 @@ def _spelled(separator: str) -> str:
     if len(found) != 1:
         raise UnreadableFile(f"separator: {separator!r} is not one character. Write for instance ';', tab or whitespace.")
     return WHITESPACE if found.isspace() and found != "\t" else found
-
-
-_Row = tuple[int, list[str]]
 
 
 def _rows(lines: Sequence[str], skip: int, comment: str, separator: str, widths: Sequence[int]) -> list[_Row]:
@@ -157,6 +178,7 @@ def _is_typed(cell: str) -> bool:
 @dataclass(frozen=True)
 class _Profile:
     width: int
+    widths: frozenset[int]
     typed: frozenset[int]
 
 
@@ -170,18 +192,26 @@ def _profile(rows: Sequence[_Row]) -> _Profile:
         cells = [row[position] for row in wide if position < len(row) and row[position]]
         if cells and sum(map(_is_typed, cells)) > len(cells) / 2:
             typed.add(position)
-    return _Profile(width, frozenset(typed))
+    common = frozenset(found for found, count in Counter(len(cells) for cells in wide).items() if count * 20 >= len(wide))
+    return _Profile(width, common, frozenset(typed))
 
 
 def _first_data_row(rows: Sequence[_Row], profile: _Profile) -> int | None:
-    for number, (_, cells) in enumerate(rows):
-        said = [cells[position] for position in profile.typed if position < len(cells) and cells[position]]
-        if said and len(cells) > 1 and sum(map(_is_typed, said)) * 2 >= len(said) and len(said) * 3 >= len(profile.typed):
+    """The first row that looks like the later ones, and is followed by another that does."""
+    fits = [_is_data(cells, profile) for _, cells in rows]
+    for number, fit in enumerate(fits):
+        if fit and all(fits[number + 1 : number + 2]):
             return number
-    return None
+    return fits.index(True) if True in fits else None
 
 
-def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping, profile: _Profile) -> int | None:
+def _is_data(cells: Sequence[str], profile: _Profile) -> bool:
+    said = [cells[position] for position in profile.typed if position < len(cells) and cells[position]]
+    looks = bool(said) and sum(map(_is_typed, said)) * 2 >= len(said) and len(said) * 3 >= len(profile.typed)
+    return looks and len(cells) > 1 and len(cells) in profile.widths
+
+
+def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping) -> int | None:
     if mapping.header is False:
         return None
     if isinstance(mapping.header, int) and mapping.header is not True:
@@ -189,7 +219,7 @@ def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping, prof
             if line == mapping.header - 1:
                 return number
         raise UnreadableFile(
-            f"The mapping says header: {mapping.header}, but that line is blank, a comment or not among the first {_SAMPLE_LINES} lines."
+            f"The mapping says header: {mapping.header}, but that line is blank, a comment or not among the first {SAMPLE_LINES} lines."
         )
     above = range(len(rows) if first is None else first)
     wanted = _named(mapping)
@@ -208,8 +238,7 @@ def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping, prof
         return timed[-1]
     if first is None:
         return texts[0] if texts else None
-    closest = [number for number in texts if number == first - 1 or len(rows[number][1]) >= profile.width]
-    return closest[-1] if closest else None
+    return first - 1 if first - 1 in texts else None
 
 
 def _named(mapping: Mapping) -> set[str]:

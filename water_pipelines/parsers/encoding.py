@@ -68,43 +68,38 @@ def blocks(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
         The declared encoding does not fit the bytes.
     """
     stream.seek(0)
-    rest = b""
-    for text in _texts(stream, encoding):
-        joined = rest + text if rest else text
-        end = joined.rfind(b"\n") + 1
-        if end:
-            yield joined[:end]
-        rest = joined[end:]
-    if rest:
-        yield rest
-
-
-def _texts(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
     if encoding in ("utf-8", "utf-8-sig"):
         yield from _utf8(stream)
-        return
+    else:
+        yield from _decoded(stream, encoding)
+
+
+def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    is_first = True
+    while block := stream.read(BLOCK_BYTES):
+        if not block.endswith(b"\n"):
+            block += stream.readline()
+        yield _as_utf8(block.removeprefix(codecs.BOM_UTF8) if is_first else block)
+        is_first = False
+
+
+def _decoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding == WESTERN else "strict")
-    while True:
+    rest, is_last = "", False
+    while not is_last:
         block = stream.read(BLOCK_BYTES)
+        is_last = not block
         try:
-            text = decoder.decode(block, final=not block)
+            text = rest + decoder.decode(block, final=is_last)
         except UnicodeDecodeError as error:
             raise UnreadableFile(
                 f"The file is not {encoding}: {error.reason} at byte {error.start}. Name its encoding in the mapping, for instance encoding: cp1252."
             ) from error
-        yield _lines(text.removeprefix("\ufeff")).encode()
-        if not block:
-            return
-
-
-def _utf8(stream: BinaryIO) -> Iterator[bytes]:
-    rest = stream.read(3).removeprefix(codecs.BOM_UTF8)
-    while block := stream.read(BLOCK_BYTES):
-        joined = rest + block
-        end = joined.rfind(b"\n") + 1 or len(joined)
-        yield _as_utf8(joined[:end])
-        rest = joined[end:]
-    yield _as_utf8(rest)
+        text = _lines(text.removeprefix("\ufeff"))
+        end = len(text) if is_last else text.rfind("\n") + 1
+        if end:
+            yield text[:end].encode()
+        rest = text[end:]
 
 
 def _as_utf8(block: bytes) -> bytes:

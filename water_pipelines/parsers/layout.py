@@ -80,6 +80,11 @@ class _Columns:
         self.taken.add(position)
         return position
 
+    def reserve(self, *named: Column | None) -> None:
+        """Keep columns that the mapping names from being taken for values."""
+        for column in named:
+            self.find(column, "mapping")
+
     def _named(self, name: str) -> int | None:
         exact = [position for position, header in enumerate(self.headers) if header.strip() == name.strip()]
         if exact:
@@ -94,10 +99,13 @@ class _Columns:
             return f"The mapping says {role}: {column}, but the file has {len(self.headers)} columns (the first is 1)."
         headers = [header for header in self.headers if header]
         if not headers:
-            return f"The mapping says {role}: {column!r}, but no header line was found. Name columns by position from 1, or say which line is the header: header: 1."
+            return (
+                f"The mapping says {role}: {column!r}, but no header line was found. "
+                "Name columns by position from 1, or say which line is the header: header: 1."
+            )
         near = get_close_matches(column, headers, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        return f"The mapping says {role}: {column!r}, but there is no such column.{hint} The columns are {', '.join(repr(header) for header in headers[:40])}."
+        return f"The mapping says {role}: {column!r}, but there is no such column.{hint} The columns are {_listed(headers)}."
 
     def known(self, words: frozenset[str]) -> int | None:
         """The first free column with one of these names, and take it."""
@@ -143,8 +151,6 @@ def resolve(headers: Sequence[str], sample: pl.DataFrame, mapping: Mapping, file
         return columns.known(words) if constant is None else None
 
     station = role(mapping.station_column, mapping.station, names.STATION, "station_column")
-    property_ = role(mapping.property_column, mapping.property, names.PROPERTY, "property_column")
-    unit = role(mapping.unit_column, mapping.unit, names.UNIT, "unit_column")
     qualifier = role(mapping.qualifier_column, None, names.QUALIFIER, "qualifier_column")
     feature = role(mapping.feature_of_interest_column, mapping.feature_of_interest, names.FEATURE, "feature_of_interest_column")
     latitude = role(mapping.latitude_column, mapping.latitude, names.LATITUDE, "latitude_column")
@@ -159,10 +165,14 @@ def resolve(headers: Sequence[str], sample: pl.DataFrame, mapping: Mapping, file
         time = _find_time(columns, sample)
     values = values or list(per_column)
     if not values:
+        columns.reserve(mapping.property_column, mapping.unit_column)
         known = columns.known(names.VALUE)
         values = [known] if known is not None else _find_values(columns, sample)
     if not values:
         raise UnreadableFile(f"No column of values was found{_among(headers)}. Name it in the mapping: value: <column>.")
+    is_long = len(values) == 1  # a column of properties or units speaks of one column of values, not of many
+    property_ = role(mapping.property_column, mapping.property, names.PROPERTY if is_long else frozenset(), "property_column")
+    unit = role(mapping.unit_column, mapping.unit, names.UNIT if is_long else frozenset(), "unit_column")
     zone = mapping.time_zone
     if zone is None and zone_column is None:
         zone = next((found for position in time if (found := names.zone_in(headers[position]))), None) or names.zone_in_preamble(preamble)
@@ -189,7 +199,11 @@ def _position_or_name(name: str, headers: Sequence[str]) -> Column:
 
 def _among(headers: Sequence[str]) -> str:
     known = [header for header in headers if header]
-    return f" among {', '.join(repr(header) for header in known[:40])}" if known else " (no header line was found)"
+    return f" among {_listed(known)}" if known else " (no header line was found)"
+
+
+def _listed(headers: Sequence[str]) -> str:
+    return ", ".join(repr(header) for header in headers[:40]) + (", ..." if len(headers) > 40 else "")
 
 
 def _checked(zone: str | None) -> str | None:

@@ -122,8 +122,8 @@ def decide(columns: Sequence[pl.Series], *, decimal: str | None, thousands: str 
     """
     if decimal is not None or thousands is not None:
         return NumberReader(decimal or ("," if thousands == "." else "."), thousands or "")
-    text = [column.str.strip_chars() for column in columns if column.dtype == pl.String]
-    with_comma = [values.filter(values.str.contains(",", literal=True).fill_null(False)) for values in text]
+    text = [column for column in columns if column.dtype == pl.String]
+    with_comma = [values.filter(values.str.contains(",", literal=True).fill_null(False)).str.strip_chars() for values in text]
     example = next((str(values[0]) for values in with_comma if len(values)), None)
     if example is None:
         return NumberReader()

@@ -80,11 +80,11 @@ class _Reading:
         self._first_day = _micros(datetime.combine(file.first_day, time.min, UTC))
         self._latest = _micros(file.arrived_at + file.future_tolerance)
         self._file = file
-        sample = first.frame.head(_SAMPLE_ROWS)
-        self.layout = resolve(table.columns, sample, mapping, file, preamble=table.preamble)
+        sample = first.head(_SAMPLE_ROWS)
+        self.layout = resolve(table.columns, sample.frame, mapping, file, preamble=table.preamble)
         header = " ".join(table.columns[position] for position in self.layout.time)
         self._times = times.decide(
-            self._time_column(first.frame.head(_SAMPLE_ROWS)),
+            self._time_column(sample.frame),
             mapping,
             header=header,
             whole_file=lambda: (self._time_column(chunk.frame) for chunk in table.chunks() if chunk.frame.height),
@@ -92,7 +92,7 @@ class _Reading:
         self._numbers = numbers.decide(
             [first.frame.to_series(column.index) for column in self.layout.values], decimal=mapping.decimal, thousands=mapping.thousands
         )
-        self._require_zone(first)
+        self._require_zone(sample)
         self._series: dict[str, Series] = {}
         self._stations: set[str] = set()
 
@@ -106,18 +106,18 @@ class _Reading:
         ]
         return pl.DataFrame([text.alias(str(number)) for number, text in enumerate(texts)]).select(pl.concat_str(pl.all(), separator=" ")).to_series()
 
-    def _require_zone(self, first: Chunk) -> None:
+    def _require_zone(self, sample: Chunk) -> None:
         """A file whose times all lack a zone is refused as a whole, before a million rows are."""
         if self.layout.zone is not None or self.layout.zone_column is not None:
             return
-        column = self._time_column(first.frame)
+        column = self._time_column(sample.frame)
         state = self._times.read(column).state
         if (state == times.AWARE).any():
             return
         naive = np.flatnonzero(state == times.NAIVE)
         if len(naive):
             row = int(naive[0])
-            raise UnreadableFile(f"The time {str(column[row])!r} in row {int(first.source_row[row])} has no time zone. {DECLARE_ZONE}")
+            raise UnreadableFile(f"The time {str(column[row])!r} in row {int(sample.source_row[row])} has no time zone. {DECLARE_ZONE}")
 
     def read(self, chunk: Chunk, *, is_last: bool) -> tuple[list[Event], Chunk | None]:
         """The events of some rows, and the rows of doubled hours whose partner has not come yet."""
@@ -146,8 +146,10 @@ class _Reading:
                 continue
             encoded = _text(frame.to_series(position)).to_arrow(compat_level=_STRING).dictionary_encode(null_encoding="encode")
             words = [None if word is None or not word.strip() else word.strip() for word in encoded.dictionary.to_pylist()]
-            joined = code * len(words) + encoded.indices.to_numpy()
-            combined = pa.array(joined).dictionary_encode()
+            if len(texts) == 1:
+                code, texts = encoded.indices.to_numpy(), [(*texts[0], word) for word in words]
+                continue
+            combined = pa.array(code * len(words) + encoded.indices.to_numpy()).dictionary_encode()
             code = combined.indices.to_numpy().astype(np.int64)
             texts = [(*texts[both // len(words)], words[both % len(words)]) for both in combined.dictionary.to_pylist()]
         return _Keys(code, texts)
@@ -268,7 +270,7 @@ class _Reading:
 
     def _describe(
         self, chunk: Chunk, keys: _Keys, rows: NDArray[np.intp], code: NDArray[np.int64], width: int
-    ) -> tuple[pa.DictionaryArray, Described, dict[str, str]]:
+    ) -> tuple[pa.Array[Any], Described, dict[str, str]]:
         """The series of each observation, what is new among them, and for series of a deviating unit the reason."""
         present = np.flatnonzero(np.bincount(code, minlength=len(keys.texts) * width))
         ids: dict[str, int] = {}
@@ -288,12 +290,13 @@ class _Reading:
                     described.stations.append(self._station(series.station, chunk, keys, rows, key))
             elif known.attributes.get("unit") != series.attributes.get("unit"):
                 natural_id = f"{natural_id}\0{series.attributes.get('unit')}"
+                units = [one.attributes.get("unit") for one in (series, known)]
                 wrong[natural_id] = (
-                    f"the unit {series.attributes.get('unit')!r} differs from {known.attributes.get('unit')!r}, which {series.natural_id} has in this file; "
+                    f"the unit {units[0]!r} differs from {units[1]!r}, which {series.natural_id} has in this file; "
                     "tell the series apart in the mapping: series_columns: [<unit column>]"
                 )
             renumber[both] = ids.setdefault(natural_id, len(ids))
-        return pa.DictionaryArray.from_arrays(pa.array(renumber[code]), pa.array(list(ids), pa.string())), described, wrong
+        return pa.DictionaryArray.from_arrays(renumber[code], pa.array(list(ids), pa.string())), described, wrong
 
     def _series_of(self, texts: tuple[str | None, ...], column: ValueColumn) -> Series:
         station, property_, unit, feature, *others = texts
@@ -342,36 +345,23 @@ class _Reading:
         ]
 
     def _reason(self, problem: int, written: Any) -> str:
-        match problem:
-            case p if p == _NO_TIME:
-                return "the time is empty"
-            case p if p == _BAD_TIME:
-                return f"the time {str(written)!r} cannot be read"
-            case p if p == _NO_ZONE:
-                return f"the time {str(written)!r} has no time zone, though other rows state one. {DECLARE_ZONE}"
-            case p if p == _BAD_ZONE:
-                return (
-                    f"the time {str(written)!r} stands beside no time zone that is known; write IANA names or offsets such as +01:00 in that column"
-                )
-            case p if p == _GAP:
-                return f"the local time {str(written)!r} does not exist in {self.layout.zone or 'its time zone'}: clocks were put forward over it"
-            case p if p == _DOUBLED:
-                return (
-                    f"the local time {str(written)!r} occurred twice in {self.layout.zone or 'its time zone'}, and the file does not hold exactly the two: "
-                    "summer and winter time cannot be told apart"
-                )
-            case p if p == _EARLY:
-                return f"the time {str(written)!r} is before the first day of the store, {self._file.first_day} (setting WATER_FIRST_DAY)"
-            case p if p == _FUTURE:
-                minutes = int(self._file.future_tolerance.total_seconds() // 60)
-                return (
-                    f"the time {str(written)!r} is more than {minutes} minutes after the arrival of the file at {self._file.arrived_at:%Y-%m-%d %H:%M:%S%z} "
-                    "(setting WATER_FUTURE_TOLERANCE_MINUTES)"
-                )
-            case p if p == _NO_STATION:
-                return f"the column {self._header(self.layout.station)} of the station is empty"
-            case _:
-                return f"the column {self._header(self.layout.observed_property)} of the property is empty"
+        time_, zone = f"the time {str(written)!r}", self.layout.zone or "its time zone"
+        arrived, tolerance = self._file.arrived_at, self._file.future_tolerance
+        reasons = {
+            _NO_TIME: "the time is empty",
+            _BAD_TIME: f"{time_} cannot be read",
+            _NO_ZONE: f"{time_} has no time zone, though other rows state one. {DECLARE_ZONE}",
+            _BAD_ZONE: f"{time_} stands beside no time zone that is known; write IANA names or offsets such as +01:00 in that column",
+            _GAP: f"{time_} does not exist on the clocks of {zone}: they were put forward over it",
+            _DOUBLED: f"{time_} occurred twice on the clocks of {zone}, and the file does not hold exactly the two: "
+            "summer and winter time cannot be told apart",
+            _EARLY: f"{time_} is before the first day of the store, {self._file.first_day} (setting WATER_FIRST_DAY)",
+            _FUTURE: f"{time_} is more than {tolerance.total_seconds() / 60:g} minutes after the arrival of the file, {arrived:%Y-%m-%d %H:%M:%S%z} "
+            "(setting WATER_FUTURE_TOLERANCE_MINUTES)",
+            _NO_STATION: f"the column {self._header(self.layout.station)} of the station is empty",
+            _NO_PROPERTY: f"the column {self._header(self.layout.observed_property)} of the property is empty",
+        }
+        return reasons[problem]
 
     def _header(self, position: int | None) -> str:
         return repr(self._table.columns[position] or f"column {position + 1}") if position is not None else ""
@@ -382,12 +372,13 @@ class _Reading:
         rejected = []
         for at in np.flatnonzero(unread).tolist():
             row = int(rows[at])
-            reason = f"{shorten(str(cells[at]))!r} in column {column.header!r} is no number; if it stands for a missing value, say so in the mapping: missing: [...]"
+            word = shorten(str(cells[at]))
+            reason = f"{word!r} in column {column.header!r} is no number; if it stands for a missing value, say so in the mapping: missing: [{word}]"
             rejected.append(Rejected(int(chunk.source_row[row]), chunk.text(row, self._table.joiner), reason))
         return rejected
 
     def _drop_wrong_units(self, chunk: Chunk, batch: pa.RecordBatch, wrong: dict[str, str]) -> tuple[pa.RecordBatch, list[Rejected]]:
-        series = batch.column("series")
+        series: Any = batch.column("series")
         ids = series.dictionary.to_pylist()
         deviates = np.array([natural_id in wrong for natural_id in ids])[series.indices.to_numpy()]
         rejected = []

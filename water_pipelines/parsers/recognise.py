@@ -1,6 +1,7 @@
 """The registry of parsers, and the one that fits a file by its content.
 
-Add a parser to `PARSERS`, specific kinds before general ones: the first that recognises the content reads the file.
+Add a parser to `PARSERS`, specific kinds before general ones: the first that recognises the content reads the file. Only what none of them
+knows, and what is not known to be foreign, is read as plain text.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from water_pipelines.parsers import foreign
+from water_pipelines.parsers.archives import Gzip, Zip
+from water_pipelines.parsers.columnar import Parquet
 from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
 from water_pipelines.parsers.mapping import Mapping
+from water_pipelines.parsers.records import Json, Ndjson
+from water_pipelines.parsers.sheets import Sheets
 from water_pipelines.parsers.stations import StationGeoJson, StationTable, StationYaml
 from water_pipelines.parsers.text import Text
-
-PARSERS: tuple[Parser, ...] = (StationGeoJson(), StationYaml(), StationTable(), Text())
 
 
 @dataclass(frozen=True)
@@ -60,4 +64,20 @@ def find_parser(stream: BinaryIO, mapping: Mapping) -> Parser:
     for parser in PARSERS:
         if parser.recognises(head):
             return parser
-    raise UnreadableFile("The content of the file is not recognised.")
+    foreign.refuse(head)
+    for parser in TEXTS:
+        if parser.recognises(head):
+            return parser
+    raise UnreadableFile("The file is binary, and of no kind that is known here. Export it as CSV, Excel, JSON or Parquet.")
+
+
+PARSERS: tuple[Parser, ...] = (
+    Gzip(parse_file),
+    Sheets(),
+    Zip(parse_file),
+    Parquet(),
+    StationGeoJson(),
+    Ndjson(),
+    Json(),
+)
+TEXTS: tuple[Parser, ...] = (StationYaml(), StationTable(), Text())

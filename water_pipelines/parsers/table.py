@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 from numpy.typing import NDArray
 
 from water_pipelines.parsers.contract import LONGEST_TEXT, Rejected
 
 Int32Array = NDArray[np.int32]
-
-CHUNK_CELLS = 4_000_000
-"""How many cells a chunk may hold at most: it bounds the memory a file of any size needs."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Chunk:
         cells = ("" if cell is None else str(cell) for cell in self.frame.row(row))
         return shorten(joiner.join(cells).rstrip(joiner))
 
+    def head(self, rows: int) -> Chunk:
+        """The first rows, without what was rejected."""
+        return Chunk(self.frame.head(rows), self.source_row[:rows])
+
     def pieces(self, rows: int) -> Iterator[Chunk]:
         """The same rows in chunks of at most `rows`; what was rejected goes with the first."""
         for start in range(0, max(self.frame.height, 1), rows):
@@ -52,8 +56,11 @@ class Chunk:
         """These rows behind some earlier ones."""
         if earlier is None:
             return self
+        frames = [earlier.frame, self.frame]
+        if frames[0].dtypes != frames[1].dtypes:
+            frames = [frame.cast(pl.String) for frame in frames]
         return Chunk(
-            pl.concat([earlier.frame, self.frame], how="vertical_relaxed"),
+            pl.concat(frames),
             np.concatenate([earlier.source_row, self.source_row]),
             earlier.rejected + self.rejected,
         )
@@ -92,6 +99,37 @@ def shorten(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
-def empty_chunk() -> Chunk:
-    """No rows and no columns."""
-    return Chunk(pl.DataFrame(), np.empty(0, dtype=np.int32))
+def column_of(cells: Sequence[Any]) -> pl.Series:
+    """Cells of any kind as a column: numbers or times where all are, texts as a person writes them otherwise; empty texts are nulls."""
+    said = [cell for cell in cells if cell is not None and cell != ""]
+    if said and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in said):
+        return pl.Series([None if cell is None or cell == "" else float(cell) for cell in cells], dtype=pl.Float64)
+    if said and all(isinstance(cell, date) for cell in said) and not any(getattr(cell, "tzinfo", None) for cell in said):
+        return pl.Series([_moment(cell) for cell in cells], dtype=pl.Datetime("us"))
+    return pl.Series([text_of(cell) for cell in cells], dtype=pl.String)
+
+
+def _moment(cell: Any) -> datetime | None:
+    if isinstance(cell, datetime):
+        return cell
+    return datetime.combine(cell, time.min) if isinstance(cell, date) else None
+
+
+def text_of(cell: Any) -> str | None:
+    """A cell as a person writes it: whole numbers without ``.0``, times in ISO 8601, lists as JSON."""
+    if cell is None or cell == "":
+        return None
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, timedelta):
+        minutes, seconds = divmod(int(cell.total_seconds()), 60)
+        return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    if isinstance(cell, list | dict):
+        return orjson.dumps(cell).decode()
+    return str(cell)

@@ -66,36 +66,44 @@ def read_text(stream: BinaryIO, mapping: Mapping) -> Table:
 def _chunks(stream: BinaryIO, charset: str, found: Dialect) -> Iterator[Chunk]:
     line = 0
     for block in encoding.blocks(stream, charset):
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        skip = min(max(found.skip - line, 0), lines)
-        if skip < lines:
-            rows = _after_lines(block, skip) if skip else block
-            yield _split_fast(rows, line + skip, lines - skip, found) or _split_carefully(rows, line + skip, found)
-        line += lines
+        skip = max(found.skip - line, 0)
+        rows = _after_lines(block, skip) if skip else block
+        if not rows:
+            line += _count_lines(block)
+            continue
+        chunk = _split_fast(rows, line + skip, found)
+        yield chunk or _split_carefully(rows, line + skip, found)
+        line += skip + (chunk.frame.height if chunk else _count_lines(rows))
+
+
+def _count_lines(block: bytes) -> int:
+    return block.count(b"\n") + (not block.endswith(b"\n"))
 
 
 def _after_lines(block: bytes, count: int) -> bytes:
+    """The block without its first lines; empty when it has no more than these."""
     start = 0
     for _ in range(count):
-        start = block.index(b"\n", start) + 1
+        start = block.find(b"\n", start) + 1
+        if start == 0:
+            return b""
     return block[start:]
 
 
-def _split_fast(block: bytes, line: int, lines: int, found: Dialect) -> Chunk | None:
+def _split_fast(block: bytes, line: int, found: Dialect) -> Chunk | None:
     """All lines at once, or None when some do not have the form of the table."""
     if found.widths:
         return _split_widths(block, line, found)
     separator = found.separator
     if separator == WHITESPACE:
         block = re.sub(rb" ?\r?\n ?", b"\n", re.sub(rb"[ \t]+", b" ", block)).removeprefix(b" ")
-    names = separator.join(map(str, range(len(found.columns))))
     try:
-        frame = pl.read_csv(f"{names}\n".encode() + block, separator=separator, infer_schema=False).rechunk()
+        frame = pl.read_csv(block, has_header=False, schema={str(position): pl.String for position in range(len(found.columns))}, separator=separator)
     except pl.exceptions.PolarsError:
         return None
-    if frame.height != lines:
+    if b'"' in block and frame.height != _count_lines(block):  # a quoted cell spans lines, or a quote does not close
         return None
-    return Chunk(frame, np.arange(line + 1, line + 1 + lines, dtype=np.int32))
+    return Chunk(frame, np.arange(line + 1, line + 1 + frame.height, dtype=np.int32))
 
 
 def _split_widths(block: bytes, line: int, found: Dialect) -> Chunk:

@@ -1,0 +1,49 @@
+"""Contents that are no data or not read yet, each with what to do about it.
+
+Add a kind here when people drop it by mistake. A kind that gets a parser of its own never comes here: parsers are asked first.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from water_pipelines.parsers.contract import Head, UnreadableFile
+
+_MAGIC = (
+    (b"%PDF", "The file is a PDF. Ask its author for the data behind it, as CSV or Excel."),
+    (b"CDF\x01", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
+    (b"CDF\x02", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
+    (b"CDF\x05", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
+    (b"\x89HDF", "The file is HDF5 or NetCDF 4, which is not read in this place. Export its series as CSV."),
+    (b"\x89PNG", "The file is a picture."),
+    (b"\xff\xd8\xff", "The file is a picture."),
+    (b"GIF8", "The file is a picture."),
+    (b"SQLite format 3", "The file is an SQLite database. Export its tables as CSV."),
+    (b"7z\xbc\xaf", "The file is a 7z archive. Pack it as zip."),
+    (b"Rar!", "The file is a RAR archive. Pack it as zip."),
+    (b"BZh", "The file is packed by bzip2. Pack it by gzip or zip."),
+    (b"\xfd7zXZ", "The file is packed by xz. Pack it by gzip or zip."),
+    (b"\x28\xb5\x2f\xfd", "The file is packed by zstd. Pack it by gzip or zip."),
+)
+
+
+def refuse(head: Head) -> None:
+    """Raise UnreadableFile for what is known to be no table."""
+    start = head.start
+    for magic, message in _MAGIC:
+        if start.startswith(magic):
+            raise UnreadableFile(message)
+    if start[257:262] == b"ustar":
+        raise UnreadableFile("The file is a tar archive. Pack it as zip.")
+    page = re.search(rb"<!doctype\s+html|<html[\s>]", start[:8192], re.IGNORECASE)
+    if page is not None:
+        title = re.search(rb"<title[^>]*>(.*?)</title>", start, re.IGNORECASE | re.DOTALL)
+        said = " ".join(html.unescape(title[1].decode("utf-8", "replace")).split()) if title else ""
+        says = f" titled {said[:120]!r}" if said else ""
+        raise UnreadableFile(f"The file is a web page{says}, not data: the download probably failed or needs a login. Download it again.")
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        root = re.search(rb"<(?![?!])([A-Za-z_][\w.:-]*)", start)
+        raise UnreadableFile(f"The file is XML ({root[1].decode() if root else 'without a root'}) of a kind that is not read. Export it as CSV.")
+    if not start.strip(b"\0 \t\r\n"):
+        raise UnreadableFile("The file holds nothing but blanks or zeros. Was its transfer complete? Drop it again.")
