@@ -1,0 +1,148 @@
+"""The inbox: what is dropped lands once, loads once, and whatever goes wrong with one file is said and harms no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from water_pipelines.clients.object_store import LocalStore
+from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.landing import land_inbox
+from water_pipelines.orchestration.resources import Platform
+from water_pipelines.storage import source_files
+from water_pipelines.storage.source_files import SourceFile
+
+CSV = b"time,station,property,unit,value\n2026-03-02T00:00:00Z,GAUGE,water_level,m,1.5\n2026-03-02T00:15:00Z,GAUGE,water_level,m,1.6\n"
+NAIVE = b"time,level [m]\n2026-03-02 00:00,1.5\n2026-03-02 00:15,1.6\n"
+ZONE = b"time_zone: Europe/Prague\nstation: GAUGE\n"
+
+
+def files(platform: Platform) -> list[SourceFile]:
+    with platform.database.connection() as connection:
+        arrivals = [row[0] for row in connection.execute("select arrival from raw.source_file order by 1")]
+    return [source_files.get(platform.database, arrival) for arrival in arrivals]
+
+
+def one(platform: Platform, query: str) -> Any:
+    with platform.database.connection() as connection:
+        row = connection.execute(query).fetchone()  # type: ignore[arg-type]  # literals of this file
+    assert row is not None
+    return row[0]
+
+
+def test_a_dropped_file_lies_in_the_landed_area_with_its_facts_and_the_inbox_is_empty(platform: Platform) -> None:
+    """The bytes under arrival 1 and their hash, the facts beside them, nothing in the inbox."""
+    platform.store.put("inbox/upper valley/März.csv", CSV)
+    assert empty_inbox(platform) == 1
+    (file,) = files(platform)
+    assert platform.store.read(file.key) == CSV and file.key.endswith(f"/000000000001-{file.sha256}")
+    facts = orjson.loads(platform.store.read(f"{file.key}.json"))
+    assert (facts["prefix"], facts["name"], facts["kind"], facts["arrival"]) == ("upper valley", "März.csv", "data", 1)
+    assert list(platform.store.list("inbox/")) == []
+    assert (file.status, file.rows, file.rejected) == ("succeeded", 2, 0)
+
+
+def test_the_same_bytes_again_change_nothing_but_under_another_prefix_they_are_another_logger(platform: Platform) -> None:
+    """Twice under one prefix: one ledger row. Under a second prefix: a second one."""
+    for prefix in ("a", "a", "b"):
+        platform.store.put(f"inbox/{prefix}/x.csv", CSV)
+        empty_inbox(platform)
+    assert [file.prefix for file in files(platform)] == ["a", "b"]
+    assert one(platform, "select count(*) from core.observation") == 2
+    assert len(list(platform.store.list("landed/"))) == 4
+
+
+def test_a_mapping_dropped_with_its_files_holds_for_them_and_for_later_ones(platform: Platform) -> None:
+    """mapping.yaml declares the zone of its folder: both naive files load, the second a day later."""
+    platform.store.put("inbox/valley/a.csv", NAIVE)
+    platform.store.put("inbox/valley/mapping.yaml", ZONE)
+    empty_inbox(platform)
+    platform.store.put("inbox/valley/deep/b.csv", NAIVE.replace(b"03-02", b"03-03"))
+    empty_inbox(platform)
+    assert [file.status for file in files(platform)] == ["succeeded"] * 3
+    assert str(one(platform, "select min(time) from core.observation")) == "2026-03-01 23:00:00+00:00"
+    assert one(platform, "select count(*) from core.observation") == 4
+
+
+def test_the_same_bytes_under_a_newer_mapping_supersede_the_earlier_load(platform: Platform) -> None:
+    """Dropped again with a sidecar that names another zone: the values stand at the new times only."""
+    for zone in ("Europe/Prague", "UTC"):
+        platform.store.put("inbox/a.csv.mapping.yaml", ZONE.replace(b"Europe/Prague", zone.encode()))
+        platform.store.put("inbox/a.csv", NAIVE)
+        empty_inbox(platform)
+    assert one(platform, "select array_agg(to_char(time, 'HH24:MI') order by time) from core.observation") == ["00:00", "00:15"]
+    assert files(platform)[0].superseded_by == 2
+
+
+def test_a_file_without_a_time_zone_is_set_aside_with_what_to_do_and_the_rest_goes_on(platform: Platform) -> None:
+    """A naive file is quarantined and tells how to declare the zone; its neighbour loads."""
+    platform.store.put("inbox/naive.csv", NAIVE)
+    platform.store.put("inbox/good.csv", CSV)
+    empty_inbox(platform)
+    by_name = {file.name: file for file in files(platform)}
+    assert by_name["good.csv"].status == "succeeded"
+    assert by_name["naive.csv"].status == "quarantined" and "time_zone:" in (by_name["naive.csv"].error or "")
+
+
+def test_a_file_of_which_too_many_rows_are_bad_is_refused_as_a_whole_and_every_bad_row_is_kept(platform: Platform) -> None:
+    """3 of 5 rows bad, the limit is a half: nothing is stored, 3 reasons are."""
+    platform.store.put("inbox/bad.csv", CSV + b"".join(b"2026-03-02T00:3%d:00Z,GAUGE,water_level,m,broken\n" % n for n in range(3)))
+    empty_inbox(platform)
+    (file,) = files(platform)
+    assert (file.status, file.rejected, one(platform, "select count(*) from core.observation")) == ("quarantined", 3, 0)
+    assert "WATER_REJECTED_SHARE_LIMIT" in (file.error or "") and one(platform, "select count(*) from raw.rejected_row") == 3
+
+
+def test_a_file_that_is_still_written_is_left_alone(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that grows between two looks stays in the inbox; when it has come to rest it lands."""
+    assert isinstance(platform.store, LocalStore)
+    path = platform.store.root / "inbox" / "growing.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CSV[:60])
+    monkeypatch.setattr("water_pipelines.orchestration.operations.landing.time.sleep", lambda _: path.write_bytes(CSV))
+    assert list(land_inbox(platform)) == []
+    monkeypatch.undo()
+    assert empty_inbox(platform) == 1
+
+
+@pytest.mark.parametrize("point", ["move_into", "put", "delete"])
+def test_a_landing_that_is_cut_off_is_taken_up_again_under_its_number(platform: Platform, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    """Killed before the copy, before the facts, or before the inbox object goes: afterwards the file is there once, with everything."""
+    platform.store.put("inbox/x.csv", CSV)
+
+    def cut_off(original: Callable[..., Any]) -> Callable[..., Any]:
+        def cut(*arguments: Any, **named: Any) -> Any:
+            if point == "move_into":
+                original(*arguments, **named)
+            raise KeyboardInterrupt
+
+        return cut
+
+    monkeypatch.setattr(LocalStore, point, cut_off(getattr(LocalStore, point)))
+    with pytest.raises(KeyboardInterrupt):
+        empty_inbox(platform)
+    monkeypatch.undo()
+    empty_inbox(platform)
+    (file,) = files(platform)
+    assert (file.arrival, file.status) == (1, "succeeded")
+    assert [info.key for info in platform.store.list("landed/")] == [file.key, f"{file.key}.json"]
+    assert list(platform.store.list("inbox/")) == []
+
+
+def test_rules_that_are_dropped_are_in_force_and_make_every_day_stale(platform: Platform) -> None:
+    """A gross range of 0 to 1 m for water levels makes 1.5 and 1.6 bad after the next settle."""
+    from water_pipelines.orchestration.settle import settle
+
+    platform.store.put("inbox/x.csv", CSV)
+    empty_inbox(platform)
+    settle(platform, lambda units: None)
+    assert one(platform, "select count(*) from core.observation_flag where flag > 2") == 0
+    platform.store.put("inbox/rules.yaml", b"properties:\n  water_level:\n    unit: m\n    gross_range: {fail: [0, 1]}\n")
+    empty_inbox(platform)
+    settle(platform, lambda units: None)
+    assert [(file.name, file.status, file.error) for file in files(platform)][1] == ("rules.yaml", "succeeded", None)
+    assert one(platform, "select count(*) from core.observation_flag where flag = 4") == 2
+    assert one(platform, "select count(*) from history.evaluation") > 0
