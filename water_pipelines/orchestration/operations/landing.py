@@ -10,41 +10,19 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
 
 from water_pipelines.clients.object_store import Copied, ObjectChanged, ObjectExists, ObjectInfo, ObjectMissing
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.parsers.mapping import InvalidMapping, Mapping
+from water_pipelines.parsers.inbox import INBOX, NO_MAPPING, SIDECAR, Place, mapping_version
 from water_pipelines.storage import source_files
 from water_pipelines.storage.source_files import SourceFile
 
 log = logging.getLogger(__name__)
 
-INBOX = "inbox/"
-SIDECAR = ".mapping.yaml"
-KINDS = {"mapping.yaml": "mapping", "rules.yaml": "rules"}
 _SECOND_LOOK_S = 1.0
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where an inbox object stands: the folders below the inbox, and its name."""
-
-    key: str
-    prefix: str
-    name: str
-
-    @staticmethod
-    def of(key: str) -> _Place:
-        folders, _, name = key.removeprefix(INBOX).rpartition("/")
-        return _Place(key, folders, name)
-
-    @property
-    def kind(self) -> str:
-        return KINDS.get(self.name, "data")
 
 
 def waiting(platform: Platform) -> Iterator[ObjectInfo]:
@@ -62,7 +40,7 @@ def land_inbox(platform: Platform, at_most: int = 10_000) -> Iterator[list[Sourc
     seen = {found.key: found for _, found in zip(range(at_most), waiting(platform), strict=False)}
     if any(not found.whole for found in seen.values()):
         time.sleep(_SECOND_LOOK_S)
-    places = [_Place.of(info.key) for info in sorted(seen.values(), key=lambda info: (info.modified_at, info.key))]
+    places = [Place.of(info.key) for info in sorted(seen.values(), key=lambda info: (info.modified_at, info.key))]
     for is_data in (False, True):
         batch = []
         for place in places:
@@ -73,7 +51,7 @@ def land_inbox(platform: Platform, at_most: int = 10_000) -> Iterator[list[Sourc
             yield batch
 
 
-def _land_if_whole(platform: Platform, place: _Place, seen: ObjectInfo) -> SourceFile | None:
+def _land_if_whole(platform: Platform, place: Place, seen: ObjectInfo) -> SourceFile | None:
     try:
         if seen.whole or platform.store.info(place.key).etag == seen.etag:
             return _land(platform, place)
@@ -95,7 +73,7 @@ def land_bytes(platform: Platform, data: bytes, *, kind: str, name: str, prefix:
             name=name,
             prefix=prefix,
             kind=kind,
-            mapping_version="none",
+            mapping_version=NO_MAPPING,
             mapping="",
             arrived_at=arrived_at,
         )
@@ -105,7 +83,7 @@ def land_bytes(platform: Platform, data: bytes, *, kind: str, name: str, prefix:
     return file
 
 
-def _land(platform: Platform, place: _Place) -> SourceFile | None:
+def _land(platform: Platform, place: Place) -> SourceFile | None:
     """Land one inbox object; none where the same file under the same mapping had landed before."""
     arrived_at = datetime.now(UTC)
     with source_files.landing(platform.database) as arrival:
@@ -131,7 +109,7 @@ def _land(platform: Platform, place: _Place) -> SourceFile | None:
         if copied.key != file.key:
             platform.store.delete(copied.key)
         platform.store.delete(place.key, unless_changed=copied.source)
-        platform.store.delete(place.key + SIDECAR)
+        platform.store.delete(place.sidecar)
     if not is_new:
         log.info("%s is the file of job %s again and changes nothing", place.key, file.job_id)
     return file if is_new else None
@@ -164,20 +142,12 @@ def _seal(platform: Platform, file: SourceFile) -> None:
     source_files.landed(platform.database, file.arrival)
 
 
-def _mapping_for(platform: Platform, place: _Place) -> tuple[str, str]:
+def _mapping_for(platform: Platform, place: Place) -> tuple[str, str]:
     """(version, text) of the mapping of a file: its sidecar, else the one in force for its folder, else none."""
     if place.kind != "data":
-        return "none", ""
-    sidecar = place.key + SIDECAR
+        return NO_MAPPING, ""
+    sidecar = place.sidecar
     if platform.store.exists(sidecar):
         text = platform.store.read(sidecar).decode("utf-8", errors="replace")
         return mapping_version(text), text
-    return source_files.mapping_of(platform.database, place.prefix) or ("none", "")
-
-
-def mapping_version(text: str) -> str:
-    """The version of a mapping's text; one that is no mapping is told apart by its text, and refused when its file is loaded."""
-    try:
-        return Mapping.from_yaml(text).version
-    except InvalidMapping:
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return source_files.mapping_of(platform.database, place.prefix) or (NO_MAPPING, "")
