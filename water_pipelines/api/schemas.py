@@ -1,0 +1,801 @@
+"""The shapes of answers, with an example each: what the OpenAPI document says, and what tests hold every answer against.
+
+Answers are not built through these models, which would cost more than reading the values. Add a model here with every route.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["online", "late", "silent", "inactive", "unknown"]
+Flag = Literal[1, 2, 3, 4, 9]
+
+_STATION_ID = "770224a9-a640-52d8-94f0-930291f98740"
+_SERIES_ID = "c6ca2454-3047-511c-8949-02f9d05dc355"
+_JOB_ID = "0b6a2f0e-53c5-5f6f-9df5-6f2f2f7a3c11"
+_CURSOR = "WyJTVEFUSU9OXzkiLDQyXQ"
+
+
+class Shape(BaseModel):
+    """An answer, or a part of one: nothing but what is declared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SeriesRef(Shape):
+    """A series, as far as its values need it."""
+
+    id: UUID
+    natural_id: str
+    name: str
+    property: str = Field(description="The observed property, in lower snake case.")
+    unit: str | None = Field(description="Unit of the values, as the source declares it.")
+    interval_s: float | None = Field(description="Seconds between two values, as expected.")
+
+
+class StationRef(Shape):
+    """A station, as far as its series need it."""
+
+    id: UUID
+    natural_id: str
+    name: str
+
+
+class Value(Shape):
+    """One value with its flag."""
+
+    time: datetime
+    value: float | None
+    flag: Flag
+
+
+class StationSeries(SeriesRef):
+    """A series of a station, with its sensor's status as of the last tick."""
+
+    kind: str
+    feature_of_interest: str | None
+    properties: dict[str, Any]
+    status: Status
+    last: Value | None
+
+
+class Station(Shape):
+    """A station; it reports as well as the best of its sensors."""
+
+    id: UUID
+    natural_id: str
+    name: str
+    description: str | None
+    kind: str | None
+    network: str | None
+    zone: str | None
+    latitude: float | None
+    longitude: float | None
+    elevation_m: float | None
+    time_zone: str | None
+    properties: dict[str, Any]
+    status: Status
+    last_at: datetime | None = Field(description="Time of the last value of any of its series.")
+    status_at: datetime | None = Field(description="The tick as of which the status is told.")
+
+
+class StationDetail(Station):
+    """A station with its series."""
+
+    series: list[StationSeries]
+
+
+class StationPage(Shape):
+    """Stations, by natural id."""
+
+    items: list[Station]
+    next: str | None
+
+
+class Series(SeriesRef):
+    """A series with the span of its values."""
+
+    kind: str
+    feature_of_interest: str | None
+    properties: dict[str, Any]
+    station: StationRef
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+class SeriesPage(Shape):
+    """Series, by natural id."""
+
+    items: list[Series]
+    next: str | None
+
+
+class Values(Shape):
+    """Values of a series within [start, end), by column; or as `rows`."""
+
+    series: SeriesRef
+    change: int = Field(description="The change number as of which the values were read; give it as `as_of` to read the same again.")
+    start: datetime | None
+    end: datetime | None
+    time: list[datetime] | None = None
+    value: list[float | None] | None = Field(None, description="null where the source says that the value is missing (flag 9).")
+    flag: list[Flag] | None = Field(None, description="QARTOD: 1 good, 2 not evaluated, 3 suspect, 4 bad, 9 missing.")
+    rows: list[Value] | None = None
+    next: str | None
+
+
+class Bucket(Shape):
+    """Metrics of a series in one bucket of time. Only good values enter the statistics; completeness and shares tell of all."""
+
+    time: datetime
+    count: int
+    received: int
+    expected: int | None
+    mean: float | None
+    minimum: float | None
+    maximum: float | None
+    sum: float | None
+    standard_deviation: float | None
+    volume: float | None
+    completeness: float | None
+    good_share: float | None
+    suspect_share: float | None
+    bad_share: float | None
+    missing_share: float | None
+    not_evaluated_share: float | None
+    is_closed: bool
+
+
+class Buckets(Shape):
+    """The same of many buckets, by column."""
+
+    time: list[datetime]
+    count: list[int]
+    received: list[int]
+    expected: list[int | None]
+    mean: list[float | None]
+    minimum: list[float | None]
+    maximum: list[float | None]
+    sum: list[float | None]
+    standard_deviation: list[float | None]
+    volume: list[float | None] = Field(description="m3, where the unit is that of a flow.")
+    completeness: list[float | None]
+    good_share: list[float | None]
+    suspect_share: list[float | None]
+    bad_share: list[float | None]
+    missing_share: list[float | None]
+    not_evaluated_share: list[float | None]
+    is_closed: list[bool]
+
+
+class Aggregate(Shape):
+    """Metrics of a series by buckets that start within [start, end)."""
+
+    series: SeriesRef
+    change: int
+    interval: Literal["30min", "hourly", "daily"]
+    start: datetime | None
+    end: datetime | None
+    buckets: Buckets | None = None
+    rows: list[Bucket] | None = None
+    next: str | None
+
+
+class LatestBuckets(Shape):
+    """The last closed bucket of each interval."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    half_hour: Bucket | None = Field(alias="30min")
+    hourly: Bucket | None
+    daily: Bucket | None
+
+
+class NodeSeries(SeriesRef):
+    """A series of a node, as it stands now."""
+
+    status: Status
+    last: Value | None
+    metrics: LatestBuckets
+
+
+class NodeMetrics(Shape):
+    """How a node stands as of the last tick."""
+
+    node: StationRef
+    change: int
+    status: Status
+    status_at: datetime | None
+    series: list[NodeSeries]
+
+
+class SeriesBuckets(SeriesRef):
+    """Metrics of one of a node's series."""
+
+    buckets: Buckets
+
+
+class NodeHistory(Shape):
+    """Metrics of a node's series by buckets that start within [start, end)."""
+
+    node: StationRef
+    change: int
+    interval: Literal["30min", "hourly", "daily"]
+    start: datetime | None
+    end: datetime | None
+    series: list[SeriesBuckets]
+    next: str | None
+
+
+class QualityDays(Shape):
+    """Data quality by UTC day, by column."""
+
+    day: list[date]
+    expected: list[int | None]
+    received: list[int]
+    good: list[int]
+    suspect: list[int]
+    bad: list[int]
+    missing: list[int]
+    not_evaluated: list[int]
+    completeness: list[float | None]
+    gross_range_failed: list[int]
+    spike_failed: list[int]
+    rate_of_change_failed: list[int]
+    flat_line_failed: list[int]
+    gap_failed: list[int]
+    longest_gap_s: list[float | None]
+    rule_set_id: list[int | None]
+
+
+class SeriesQuality(SeriesRef):
+    """Data quality of one of a node's series."""
+
+    days: QualityDays
+
+
+class Quality(Shape):
+    """Data quality of a node's series, of days that begin within [start, end)."""
+
+    node: StationRef
+    change: int
+    start: datetime | None
+    end: datetime | None
+    series: list[SeriesQuality]
+    next: str | None
+
+
+class ForecastScore(Shape):
+    """How well the champion's last scored issue did, for near and for far leads."""
+
+    lead_bucket: Literal["day1", "days2-7"]
+    issued_at: datetime
+    n: int = Field(description="Hours with truth.")
+    mae: float
+    pinball: float
+    coverage_90: float
+    width_90: float
+    skill: float | None = Field(description="1 - error / error of the seasonal baseline.")
+
+
+class SeriesForecast(SeriesRef):
+    """A forecast of one of a node's series: quantiles of the hourly mean, by column."""
+
+    issued_at: datetime
+    kind: Literal["issue", "hindcast"]
+    champion: Literal["seasonal", "ridge"]
+    reason: str | None = Field(description="Why the champion is champion; null for the baseline of the start.")
+    time: list[datetime]
+    q05: list[float]
+    q10: list[float]
+    q25: list[float]
+    q50: list[float]
+    q75: list[float]
+    q90: list[float]
+    q95: list[float]
+    model: list[Literal["seasonal", "ridge"]]
+    scores: list[ForecastScore]
+
+
+class Predictions(Shape):
+    """The forecasts that are served of a node."""
+
+    node: StationRef
+    change: int
+    series: list[SeriesForecast]
+
+
+class Anomaly(Shape):
+    """An event of unusual behaviour."""
+
+    id: UUID
+    kind: str
+    severity: Literal["low", "medium", "high"]
+    status: Literal["open", "closed"]
+    score: float = Field(description="1 is the limit of the usual.")
+    start_at: datetime
+    end_at: datetime
+    expected_low: float | None
+    expected_high: float | None
+    observed: float | None
+    model: UUID | None = Field(description="The band by which it was judged.")
+    series: SeriesRef
+    station: StationRef
+
+
+class AnomalyPage(Shape):
+    """Events, the latest start first."""
+
+    items: list[Anomaly]
+    next: str | None
+
+
+class NetworkBucket(Shape):
+    """A network's property in one half-hour, by zone."""
+
+    network: str
+    zone: str
+    property: str
+    unit: str | None
+    time: datetime
+    series: int
+    mean: float | None
+    minimum: float | None
+    maximum: float | None
+    sum: float | None
+    volume: float | None
+    completeness: float | None
+
+
+class QualityTotal(Shape):
+    """Values of all series on one UTC day."""
+
+    day: date
+    expected: int | None
+    received: int
+    good: int
+    suspect: int
+    bad: int
+    missing: int
+    not_evaluated: int
+
+
+class RecentForecasts(Shape):
+    """Forecasts of the week before the last tick."""
+
+    series: int
+    issued_at: datetime | None
+
+
+class Summary(Shape):
+    """How the whole stands, as of the last tick."""
+
+    change: int
+    tick_at: datetime | None
+    stations: dict[Status, int]
+    networks: list[NetworkBucket]
+    quality: list[QualityTotal]
+    open_anomalies: dict[Literal["low", "medium", "high"], int]
+    forecasts: RecentForecasts
+
+
+class Job(Shape):
+    """A file that landed."""
+
+    id: UUID
+    arrival: int = Field(description="The file's place in the order of arrival, which decides which value wins.")
+    name: str
+    prefix: str
+    kind: str
+    status: Literal["pending", "running", "succeeded", "failed", "quarantined"]
+    error: str | None
+    bytes: int
+    sha256: str
+    mapping_version: str
+    attempts: int
+    rows: int | None
+    rejected: int | None
+    run: str | None
+    arrived_at: datetime
+    landed_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    withdrawn_at_change: int | None
+    superseded_by: UUID | None
+
+
+class JobPage(Shape):
+    """Jobs, the latest arrival first."""
+
+    items: list[Job]
+    next: str | None
+
+
+class JobLoad(Shape):
+    """What a load of a file did."""
+
+    change: int
+    reason: str
+    parser: str
+    parser_version: str
+    run: str | None
+    series_days: int
+    series: int
+    first_day: date | None
+    last_day: date | None
+    new: int
+    changed: int
+    unchanged: int
+
+
+class RejectedRow(Shape):
+    """A row of a file that was refused, and why."""
+
+    position: int
+    source_row: int
+    text: str
+    reason: str
+
+
+class RejectedPage(Shape):
+    """Refused rows, in the order of the file."""
+
+    items: list[RejectedRow]
+    next: str | None
+
+
+class JobDetail(Job):
+    """A job with its loads and a page of its refused rows."""
+
+    loads: list[JobLoad]
+    rejected_rows: RejectedPage
+
+
+class Health(Shape):
+    """The API answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Ready(Shape):
+    """Whether the platform is at work, and what it waits for."""
+
+    status: Literal["ready", "not ready"]
+    schema_revision: str | None
+    expected_revision: str
+    daemon_heartbeat_age_s: float | None
+    reasons: list[str]
+
+
+class Stage(Shape):
+    """What an asset has computed, and has still to compute."""
+
+    asset: str
+    computed_units: int
+    rows: int
+    last_change: int | None
+    computed_at: datetime | None
+    stale_units: int
+
+
+class PlatformStatus(Shape):
+    """How much there is."""
+
+    change: int
+    changed_at: datetime | None
+    tick_at: datetime | None
+    stations: int
+    nodes: int
+    series: int
+    observations: int
+    observations_are_estimated: bool
+    files: dict[str, int]
+    stages: list[Stage]
+
+
+class ProblemError(Shape):
+    """One fault of a request."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    where: str = Field(alias="in")
+    name: str
+    message: str
+
+
+class ProblemDetails(Shape):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[ProblemError] | None = None
+
+
+_REF: dict[str, Any] = {
+    "id": _SERIES_ID,
+    "natural_id": "STATION_123/discharge",
+    "name": "Discharge at the mill",
+    "property": "discharge",
+    "unit": "m3/s",
+    "interval_s": 900.0,
+}
+_STATION_REF: dict[str, Any] = {"id": _STATION_ID, "natural_id": "STATION_123", "name": "Mill"}
+_VALUE: dict[str, Any] = {"time": "2026-03-01T00:00:00Z", "value": 12.4, "flag": 1}
+_SERIES_DETAIL: dict[str, Any] = {"kind": "sensor", "feature_of_interest": None, "properties": {}}
+_STATION: dict[str, Any] = {
+    **_STATION_REF,
+    "description": None,
+    "kind": "gauge",
+    "network": "north",
+    "zone": "DMA-1",
+    "latitude": 52.1,
+    "longitude": 5.2,
+    "elevation_m": 11.0,
+    "time_zone": "Europe/Amsterdam",
+    "properties": {},
+    "status": "online",
+    "last_at": "2026-03-01T00:00:00Z",
+    "status_at": "2026-03-01T00:00:00Z",
+}
+_BUCKET: dict[str, Any] = {
+    "time": "2026-03-01T00:00:00Z",
+    "count": 2,
+    "received": 2,
+    "expected": 2,
+    "mean": 12.5,
+    "minimum": 12.4,
+    "maximum": 12.6,
+    "sum": None,
+    "standard_deviation": 0.1,
+    "volume": 22500.0,
+    "completeness": 1.0,
+    "good_share": 1.0,
+    "suspect_share": 0.0,
+    "bad_share": 0.0,
+    "missing_share": 0.0,
+    "not_evaluated_share": 0.0,
+    "is_closed": True,
+}
+_BUCKETS: dict[str, Any] = {name: [value] for name, value in _BUCKET.items()}
+_WINDOW: dict[str, Any] = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
+_JOB: dict[str, Any] = {
+    "id": _JOB_ID,
+    "arrival": 7,
+    "name": "gauge.csv",
+    "prefix": "river",
+    "kind": "data",
+    "status": "succeeded",
+    "error": None,
+    "bytes": 4096,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "mapping_version": "none",
+    "attempts": 1,
+    "rows": 96,
+    "rejected": 1,
+    "run": "6c1f7b7e",
+    "arrived_at": "2026-03-01T12:00:00Z",
+    "landed_at": "2026-03-01T12:00:01Z",
+    "started_at": "2026-03-01T12:00:02Z",
+    "finished_at": "2026-03-01T12:00:03Z",
+    "withdrawn_at_change": None,
+    "superseded_by": None,
+}
+
+EXAMPLES: dict[type[Shape], dict[str, Any]] = {
+    StationPage: {"items": [_STATION], "next": _CURSOR},
+    StationDetail: {**_STATION, "series": [{**_REF, **_SERIES_DETAIL, "status": "online", "last": _VALUE}]},
+    SeriesPage: {
+        "items": [{**_REF, **_SERIES_DETAIL, "station": _STATION_REF, "first_at": "2025-03-01T00:00:00Z", "last_at": "2026-03-01T00:00:00Z"}],
+        "next": None,
+    },
+    Values: {
+        "series": _REF,
+        "change": 42,
+        **_WINDOW,
+        "time": ["2026-03-01T00:00:00Z", "2026-03-01T00:15:00Z"],
+        "value": [12.4, None],
+        "flag": [1, 9],
+        "next": None,
+    },
+    Aggregate: {"series": _REF, "change": 42, "interval": "30min", **_WINDOW, "buckets": _BUCKETS, "next": None},
+    NodeMetrics: {
+        "node": _STATION_REF,
+        "change": 42,
+        "status": "online",
+        "status_at": "2026-03-01T00:00:00Z",
+        "series": [{**_REF, "status": "online", "last": _VALUE, "metrics": {"30min": _BUCKET, "hourly": None, "daily": None}}],
+    },
+    NodeHistory: {
+        "node": _STATION_REF,
+        "change": 42,
+        "interval": "30min",
+        **_WINDOW,
+        "series": [{**_REF, "buckets": _BUCKETS}],
+        "next": None,
+    },
+    Quality: {
+        "node": _STATION_REF,
+        "change": 42,
+        **_WINDOW,
+        "series": [
+            {
+                **_REF,
+                "days": {
+                    "day": ["2026-03-01"],
+                    "expected": [96],
+                    "received": [95],
+                    "good": [93],
+                    "suspect": [1],
+                    "bad": [1],
+                    "missing": [0],
+                    "not_evaluated": [0],
+                    "completeness": [0.9896],
+                    "gross_range_failed": [1],
+                    "spike_failed": [1],
+                    "rate_of_change_failed": [0],
+                    "flat_line_failed": [0],
+                    "gap_failed": [0],
+                    "longest_gap_s": [1800.0],
+                    "rule_set_id": [1],
+                },
+            }
+        ],
+        "next": None,
+    },
+    Predictions: {
+        "node": _STATION_REF,
+        "change": 42,
+        "series": [
+            {
+                **_REF,
+                "issued_at": "2026-03-01T00:00:00Z",
+                "kind": "issue",
+                "champion": "ridge",
+                "reason": "lower pinball loss on 8 weeks of hindcasts",
+                "time": ["2026-03-01T01:00:00Z"],
+                "q05": [11.0],
+                "q10": [11.3],
+                "q25": [11.8],
+                "q50": [12.3],
+                "q75": [12.8],
+                "q90": [13.4],
+                "q95": [13.9],
+                "model": ["ridge"],
+                "scores": [
+                    {
+                        "lead_bucket": "day1",
+                        "issued_at": "2026-02-27T00:00:00Z",
+                        "n": 24,
+                        "mae": 0.41,
+                        "pinball": 0.13,
+                        "coverage_90": 0.92,
+                        "width_90": 2.8,
+                        "skill": 0.18,
+                    }
+                ],
+            }
+        ],
+    },
+    AnomalyPage: {
+        "items": [
+            {
+                "id": "5d2c0b7e-9f0e-4b4e-8a53-0b5f8f6f7f09",
+                "kind": "above_band",
+                "severity": "high",
+                "status": "open",
+                "score": 3.2,
+                "start_at": "2026-03-01T02:00:00Z",
+                "end_at": "2026-03-01T05:30:00Z",
+                "expected_low": 10.1,
+                "expected_high": 13.9,
+                "observed": 18.6,
+                "model": None,
+                "series": _REF,
+                "station": _STATION_REF,
+            }
+        ],
+        "next": None,
+    },
+    Summary: {
+        "change": 42,
+        "tick_at": "2026-03-01T12:00:00Z",
+        "stations": {"online": 9, "late": 1, "silent": 1, "inactive": 0, "unknown": 0},
+        "networks": [
+            {
+                "network": "north",
+                "zone": "DMA-1",
+                "property": "flow",
+                "unit": "l/s",
+                "time": "2026-03-01T11:30:00Z",
+                "series": 2,
+                "mean": 14.2,
+                "minimum": 12.9,
+                "maximum": 15.6,
+                "sum": 28.4,
+                "volume": 51.1,
+                "completeness": 1.0,
+            }
+        ],
+        "quality": [{"day": "2026-03-01", "expected": 960, "received": 952, "good": 940, "suspect": 7, "bad": 5, "missing": 0, "not_evaluated": 0}],
+        "open_anomalies": {"low": 0, "medium": 1, "high": 1},
+        "forecasts": {"series": 12, "issued_at": "2026-03-01T00:00:00Z"},
+    },
+    JobPage: {"items": [_JOB], "next": _CURSOR},
+    JobDetail: {
+        **_JOB,
+        "loads": [
+            {
+                "change": 42,
+                "reason": "load",
+                "parser": "csv",
+                "parser_version": "1",
+                "run": "6c1f7b7e",
+                "series_days": 1,
+                "series": 1,
+                "first_day": "2026-03-01",
+                "last_day": "2026-03-01",
+                "new": 96,
+                "changed": 0,
+                "unchanged": 0,
+            }
+        ],
+        "rejected_rows": {
+            "items": [{"position": 0, "source_row": 17, "text": "2026-03-01 04:00,n/a", "reason": "n/a is no number"}],
+            "next": None,
+        },
+    },
+    Health: {"status": "ok", "version": "0.1.0"},
+    Ready: {"status": "ready", "schema_revision": "0003", "expected_revision": "0003", "daemon_heartbeat_age_s": 12.5, "reasons": []},
+    PlatformStatus: {
+        "change": 42,
+        "changed_at": "2026-03-01T12:00:03Z",
+        "tick_at": "2026-03-01T12:00:00Z",
+        "stations": 11,
+        "nodes": 6,
+        "series": 20,
+        "observations": 700_000,
+        "observations_are_estimated": False,
+        "files": {"pending": 0, "running": 0, "succeeded": 12, "failed": 0, "quarantined": 1},
+        "stages": [
+            {
+                "asset": "core/observation_flag",
+                "computed_units": 365,
+                "rows": 1200,
+                "last_change": 41,
+                "computed_at": "2026-03-01T12:00:03Z",
+                "stale_units": 0,
+            }
+        ],
+    },
+}
+"""One example of each answer, in the words of JSON."""
+
+PROBLEM_EXAMPLE: dict[str, Any] = {
+    "type": "urn:water-pipelines:problem:not-found",
+    "title": "Nothing of that id",
+    "status": 404,
+    "detail": "there is no station 'STATION_9'; /api/v1/water-data/stations lists them",
+    "instance": "/api/v1/water-data/stations/STATION_9",
+    "request_id": "5f0c6d9be2b34d0f8f6f6c1d1a7d3c55",
+}
+
+
+def answers(shape: type[Shape], *, csv: str | None = None, statuses: tuple[int, ...] = (400, 404, 422, 503)) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer, for the OpenAPI document: its shape with an example, and problem details."""
+    content: dict[str, Any] = {"application/json": {"example": EXAMPLES[shape]}}
+    if csv is not None:
+        content["text/csv"] = {"example": csv, "schema": {"type": "string"}}
+    problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _PROBLEM_SCHEMA, "example": PROBLEM_EXAMPLE}}}
+    return {200: {"model": shape, "description": shape.__doc__, "content": content}, **dict.fromkeys(statuses, problem)}
+
+
+_PROBLEM_SCHEMA = ProblemDetails.model_json_schema()
