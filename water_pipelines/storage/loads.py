@@ -219,21 +219,27 @@ class _Tally:
         self._first: dict[np.datetime64, np.datetime64] = {}
         self._last: dict[np.datetime64, np.datetime64] = {}
 
-    def add(self, codes: NDArray[np.int64], kind: int, sign: int = 1) -> None:
-        found, number = np.unique(codes, return_counts=True)
-        counts = np.zeros((len(found), 4), dtype=np.int64)
-        counts[:, kind] = number * sign
-        self._codes.append(found)
+    def add(self, codes: NDArray[np.int64], kind: int) -> None:
+        """Count rows whose series-days stand together."""
+        starts = starts_of_runs(codes)
+        self.count(codes[starts], kind, np.diff(np.append(starts, len(codes))))
+
+    def count(self, codes: NDArray[np.int64], kind: int, number: NDArray[np.int64]) -> None:
+        """Add to the counts of series-days."""
+        counts = np.zeros((len(codes), 4), dtype=np.int64)
+        counts[:, kind] = number
+        self._codes.append(codes)
         self._counts.append(counts)
 
-    def touch(self, time: NDArray[np.datetime64]) -> None:
-        ordered = np.sort(time)
-        days = ordered.astype("datetime64[D]")
-        start = starts_of_runs(days)
-        ends = np.append(start[1:], len(days))[: len(start)] - 1
-        for day, first, last in zip(days[start], ordered[start], ordered[ends], strict=True):
-            self._first[day] = min(first, self._first.get(day, first))
-            self._last[day] = max(last, self._last.get(day, last))
+    def touch(self, first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> None:
+        """Note stretches within a day in which values changed."""
+        days, where = np.unique(first.astype("datetime64[D]"), return_inverse=True)
+        begins, ends = np.full(len(days), np.iinfo(np.int64).max), np.full(len(days), np.iinfo(np.int64).min)
+        np.minimum.at(begins, where, first.astype(np.int64))
+        np.maximum.at(ends, where, last.astype(np.int64))
+        for day, begin, end in zip(days, begins.astype("datetime64[us]"), ends.astype("datetime64[us]"), strict=True):
+            self._first[day] = min(begin, self._first.get(day, begin))
+            self._last[day] = max(end, self._last.get(day, end))
 
     def sums(self) -> tuple[_SeriesDays, NDArray[np.int64]]:
         if not self._codes:
@@ -325,7 +331,7 @@ class _Load:
         rows = _Rows.of(chunk, self._mine.numbers, self._mine.qualifier_ids, self._load_id).by_key()
         rows = self._without_repetitions(rows)
         codes = rows.codes()
-        touched = _SeriesDays(np.unique(codes))
+        touched = _SeriesDays(codes[starts_of_runs(codes)])
         earlier, later = self._known(touched)
         waiting = touched.among(later.also(leaving.codes).codes)
         known = touched.among(self._seen.also(earlier.codes).codes)
@@ -365,11 +371,17 @@ class _Load:
 
     def _insert(self, rows: _Rows) -> None:
         """Copy rows straight into their yearly partitions."""
-        self.tally.add(rows.codes(), _NEW)
-        self.tally.touch(rows.time)
-        years = rows.time.astype("datetime64[Y]").astype(np.int64) + 1970
-        for year in np.unique(years):
-            copy_arrays(self._connection, leaf_of("core.observation", int(year)), rows.take(years == year).columns())
+        codes = rows.codes()
+        starts = starts_of_runs(codes)
+        self.tally.add(codes, _NEW)
+        self.tally.touch(rows.time[starts], rows.time[np.append(starts[1:], len(codes))[: len(starts)] - 1])
+        if len(rows.time) == 0:
+            return
+        first, last = rows.time.min().astype("datetime64[Y]"), rows.time.max().astype("datetime64[Y]")
+        for year in np.arange(first, last + 1):
+            within = rows if first == last else rows.take((rows.time >= year) & (rows.time < year + 1))
+            if len(within.time):
+                copy_arrays(self._connection, leaf_of("core.observation", int(year.astype(np.int64)) + 1970), within.columns())
 
     def replay(self, series_days: _SeriesDays, reparse: Reparse, *, without: Sequence[int]) -> None:
         """Stage what all arrivals of some series-days come to, in their order."""
@@ -426,11 +438,11 @@ class _Load:
         if changes:
             series, new, changed, first, last = (np.array(column) for column in zip(*changes, strict=True))
             first, last = first.astype("datetime64[us]"), last.astype("datetime64[us]")
-            self.tally.touch(np.concatenate([first, last]))
+            self.tally.touch(first, last)
             codes = _SeriesDays.code(series.astype(np.int32), first)
-            for kind, counts in ((_NEW, new), (_CHANGED, changed)):
-                self.tally.add(np.repeat(codes, counts), kind)
-                self.tally.add(np.repeat(codes, counts), _UNCHANGED, sign=-1)
+            for kind, number in ((_NEW, new), (_CHANGED, changed)):
+                self.tally.count(codes, kind, number)
+                self.tally.count(codes, _UNCHANGED, -number)
 
     def differs(self) -> bool:
         """Whether there is anything to write."""

@@ -120,11 +120,11 @@ def test_a_value_that_arrived_between_two_others_and_was_loaded_last_does_not_wi
 
 
 def test_what_was_superseded_stays_in_history_with_the_change_that_ended_it(files: Files) -> None:
-    """A correction from 1 to 2 leaves the 1, by load 1, until change 2."""
+    """A correction from 1 to 2 leaves the 1, by load 1, until the change of load 2."""
     files.load(files.land([("A", 0, 1.0), ("A", 1, 8.0)]))
-    files.load(files.land([("A", 0, 2.0)]))
+    corrected = files.load(files.land([("A", 0, 2.0)]))
     with files.database.connection() as connection:
-        assert connection.execute("select value, load_id, until from history.observation").fetchall() == [(1.0, 1, 2)]
+        assert connection.execute("select value, load_id, until from history.observation").fetchall() == [(1.0, 1, corrected.change)]
 
 
 def test_the_same_values_in_another_file_write_nothing(files: Files) -> None:
