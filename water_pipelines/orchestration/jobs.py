@@ -18,7 +18,7 @@ _SETTLES = {"water/settles": "true"}
 @dg.op(out=dg.Out(dg.Nothing))
 def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Empty the inbox, load what landed, and compute what it made stale."""
-    with platform.during(context.run_id) as working:
+    with platform.during(context.run.run_id) as working:
         landed = empty_inbox(working)
         context.log.info("%s files landed", landed)
         settle(working, telling(context))
@@ -27,7 +27,7 @@ def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourcePa
 @dg.op(out=dg.Out(dg.Nothing))
 def settle_stale(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Compute what is stale."""
-    with platform.during(context.run_id) as working:
+    with platform.during(context.run.run_id) as working:
         done = settle(working, telling(context))
         context.log.info("computed: %s", done or "nothing was stale")
 
@@ -35,7 +35,7 @@ def settle_stale(context: dg.OpExecutionContext, platform: dg.ResourceParam[Plat
 @dg.op(out=dg.Out(dg.Nothing))
 def land_tick_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Land the half-hour that has passed, and compute what depends on the clock."""
-    with platform.during(context.run_id) as working:
+    with platform.during(context.run.run_id) as working:
         file = tick(working, datetime.now(UTC))
         load_file(working, file.arrival)
         settle(working, telling(context))

@@ -7,6 +7,7 @@ the truth, and Dagster is told afterwards: a kill in between loses nothing, sinc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -14,7 +15,7 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from water_pipelines.domain.reach import Reach
+from water_pipelines.domain.reach import SAME_DAY, Reach
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage import computed, loads, staging, stale
 from water_pipelines.storage.computed import Unlogged
@@ -24,7 +25,8 @@ from water_pipelines.storage.staging import Applied, Edge, Staged
 log = logging.getLogger(__name__)
 
 Days = NDArray[np.datetime64]
-Compute = Callable[[Snapshot, Days], Staged]
+Compute = Callable[..., Staged]
+Prepare = Callable[[Platform, Days], Mapping[str, Any]]
 ReachOf = Callable[[Connection], Reach]
 Units = Callable[[Days, Days], Sequence[str]]
 
@@ -47,16 +49,17 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Settled:
-    """A derived asset: its key (which is its table), what it reads, and the function that computes its days.
+    """A derived asset: its key (which is its table), what it reads, and the function `compute(snapshot, days)` that computes its days.
 
-    `prepare` makes, before the days are computed, what must have landed as a fact by then, such as the models of past cut-offs.
+    `prepare` makes, before the days are computed, what must have landed as a fact by then, such as the models of past cut-offs, and
+    gives what `compute` takes beside the snapshot, such as a reader of landed objects, as keyword arguments.
     """
 
     key: str
     reads: Mapping[str, Dependency]
     compute: Compute
-    prepare: Callable[[Platform, Days], None] | None = None
-    follows_clock: bool = False
+    prepare: Prepare | None = None
+    follows_clock: Dependency | None = None
 
 
 SETTLED: dict[str, Settled] = {}
@@ -67,8 +70,8 @@ def settled(
     key: Sequence[str],
     reads: Mapping[str, Dependency | Reach | ReachOf],
     partitions_def: dg.PartitionsDefinition[Any],
-    prepare: Callable[[Platform, Days], None] | None = None,
-    follows_clock: bool = False,
+    prepare: Prepare | None = None,
+    follows_clock: bool | Dependency | Reach = False,
     metadata_of: Callable[[Snapshot, Days], Mapping[str, Any]] | None = None,
     **described: Any,
 ) -> Callable[[Compute], dg.AssetsDefinition]:
@@ -77,7 +80,9 @@ def settled(
     Parameters
     ----------
     reads : asset key `schema/name` -> how far around a time that asset is read.
-    follows_clock : whether a day's rows depend on the last tick; each tick makes its day stale.
+    prepare : see `Settled`.
+    follows_clock : whether, and how, a day's rows depend on the last tick: each tick is a change of the time from the tick before it
+        to its own, and makes stale what reads that time; true is the days themselves.
     metadata_of : what a materialisation from the UI shows beside its row counts, such as a plot.
     described : what `dg.asset` takes: description, group_name, kinds, owners, metadata.
     """
@@ -85,7 +90,14 @@ def settled(
     def declare(compute: Compute) -> dg.AssetsDefinition:
         name = "/".join(key)
         dependencies = {asset: how if isinstance(how, Dependency) else Dependency(how) for asset, how in reads.items()}
-        SETTLED[name] = Settled(name, dependencies, compute, prepare, follows_clock)
+        clock = (
+            Dependency(SAME_DAY)
+            if follows_clock is True
+            else Dependency(follows_clock)
+            if isinstance(follows_clock, Reach)
+            else follows_clock or None
+        )
+        SETTLED[name] = Settled(name, dependencies, compute, prepare, clock)
         described.setdefault("description", compute.__doc__)
 
         @dg.asset(
@@ -97,7 +109,7 @@ def settled(
         )
         def materialise(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[Any]:
             days = np.array(sorted(context.partition_keys), dtype="datetime64[D]")
-            with platform.during(context.run_id) as working:
+            with platform.during(context.run.run_id) as working:
                 written = 0
                 for part in chunks(working, days):
                     applied = compute_days(working, name, part)
@@ -117,9 +129,9 @@ def edges(connection: Connection, asset: str) -> list[Edge]:
     return [each.reads[asset].edge(each.key, connection) for each in SETTLED.values() if asset in each.reads]
 
 
-def clocked() -> list[str]:
-    """The assets whose present day depends on the last tick."""
-    return [each.key for each in SETTLED.values() if each.follows_clock]
+def clocked(connection: Connection) -> list[Edge]:
+    """What depends on the last tick, and how far from it."""
+    return [each.follows_clock.edge(each.key, connection) for each in SETTLED.values() if each.follows_clock]
 
 
 def in_order() -> list[Settled]:
@@ -140,11 +152,10 @@ def chunks(platform: Platform, days: Days) -> Iterator[Days]:
 def compute_days(platform: Platform, asset: str, days: Days) -> Applied:
     """Compute days of an asset and write the difference."""
     each = SETTLED[asset]
-    if each.prepare:
-        each.prepare(platform, days)
+    prepared = each.prepare(platform, days) if each.prepare else {}
     with platform.database.connection() as connection:
         readers = edges(connection, asset)
-    return staging.settle(platform.database, asset, days, each.compute, readers)
+    return staging.settle(platform.database, asset, days, partial(each.compute, **prepared), readers)
 
 
 def settle(platform: Platform, tell: Callable[[Sequence[Unlogged]], None]) -> dict[str, int]:

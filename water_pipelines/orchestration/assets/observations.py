@@ -36,7 +36,7 @@ from water_pipelines.storage.staging import Staged
 def observation(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[Any]:
     """Values of all series, each with the file, row and load that it came from; the latest arrival wins."""
     days = np.array(sorted(context.partition_keys), dtype="datetime64[D]")
-    with platform.during(context.run_id) as working:
+    with platform.during(context.run.run_id) as working:
         loaded = replay_days(working, days)
     return dg.MaterializeResult(metadata={"days_changed": len(loaded.days), "days_replayed": len(days)})
 

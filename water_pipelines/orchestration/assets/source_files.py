@@ -44,7 +44,7 @@ _SHOWN = 50
 def source_file(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Iterator[dg.MaterializeResult[Any]]:
     """Load what arrived on the days asked for and waits for its load."""
     days = sorted(context.partition_keys)
-    with platform.during(context.run_id) as working:
+    with platform.during(context.run.run_id) as working:
         load_files(working, (file for file in ledger.to_load(working.database) if str(file.arrived_at.date()) in days))
         with working.database.connection() as connection:
             counts, refused = ledger.counts_by_status(connection, days), ledger.refused_rows(connection, days, _SHOWN)

@@ -36,7 +36,7 @@ from water_pipelines.storage import claims
 )
 def station(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> tuple[dg.MaterializeResult[Any], dg.MaterializeResult[Any]]:
     """Merge what all files say of stations and series, in the order of arrival, and write what differs."""
-    with platform.during(context.run_id) as working:
+    with platform.during(context.run.run_id) as working:
         stations, series = claims.merge_again(working.database)
     return (
         dg.MaterializeResult(asset_key=["core", "station"], metadata={"dagster/row_count": stations}),
