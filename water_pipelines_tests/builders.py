@@ -106,7 +106,7 @@ class World:
         file = self.announce(f"tick-{at}", kind="tick")
         with self.database.connection() as connection:
             change = self.database.take_number(connection, "tick")
-            ticks.note(connection, file.arrival, datetime.fromisoformat(at).replace(tzinfo=UTC), assets=[])
+            ticks.note(connection, file.arrival, datetime.fromisoformat(at).replace(tzinfo=UTC), readers=[])
         return change
 
     def put(self, table: Table, days: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Applied:
@@ -118,6 +118,21 @@ class World:
             lambda snapshot, _: Staged([stage_query(snapshot, table, _recordset(table, rows))]),
             [],
         )
+
+    def insert(self, table: str, **row: Any) -> int:
+        """Add a row to an append-only table, which no settle writes; gives the change."""
+        columns = [*row, "since"]
+        with self.database.connection() as connection:
+            change = self.database.take_number(connection, table)
+            connection.execute(
+                sql.SQL("insert into {} ({}) values ({})").format(
+                    sql.Identifier(*table.split(".")),
+                    sql.SQL(", ").join(map(sql.Identifier, columns)),
+                    sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
+                ),
+                [*row.values(), change],
+            )
+        return change
 
     def number_of(self, series: str) -> int:
         """The number by which tables know a series."""

@@ -46,11 +46,15 @@ class StagedTable:
 
 @dataclass(frozen=True)
 class Staged:
-    """What a computation of some days found: a staged table for each table of the asset, and what it went by."""
+    """What a computation of some days found: a staged table for each table of the asset, and what it went by.
+
+    `counted` is for an asset whose rows are facts that a load has written already: nothing is staged, and its rows are counted by unit.
+    """
 
     tables: Sequence[StagedTable]
     rule_set_id: int | None = None
     model: str | None = None
+    counted: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ def _empty(snapshot: Snapshot, table: Table) -> StagedTable:
     return StagedTable(table, name)
 
 
-def settle(database: Database, asset: str, days: NDArray[np.datetime64], compute: Callable[[Snapshot, NDArray[np.datetime64]], Staged], edges: Sequence[Edge]) -> Applied:
+def settle(
+    database: Database, asset: str, days: NDArray[np.datetime64], compute: Callable[[Snapshot, NDArray[np.datetime64]], Staged], edges: Sequence[Edge]
+) -> Applied:
     """Compute days of an asset in a snapshot, close it, and write the difference in a transaction of its own."""
     with database.connection() as connection:
         with database.snapshot(connection) as snapshot:
@@ -151,7 +157,8 @@ def apply(
                 if total:
                     _write(connection, each.table, difference)
             _mark_readers(connection, staged, [difference for difference, _ in differences], edges)
-        rows = _rows_by_unit(connection, staged, result.units)
+        counted = staged.counted
+        rows = _rows_by_unit(connection, staged, result.units) if counted is None else {unit: counted.get(unit, 0) for unit in result.units}
         computed.note(database, connection, asset, rows, read, result.change, staged.rule_set_id, staged.model)
         stale.clear(connection, asset, result.units, read)
     return result
@@ -232,7 +239,9 @@ def _write(connection: Connection, table: Table, difference: str) -> None:
     same_key = sql.SQL(" and ").join(sql.SQL("t.{0} = d.{0}").format(sql.Identifier(name)) for name in table.key)
     if bounds[0] is not None:
         within = sql.SQL("{} and t.{at} between {} and {}").format(same_key, bounds[0], bounds[1], at=sql.Identifier(table.at))
-        connection.execute(sql.SQL("delete from {} as t using {} as d where d.is_gone and {}").format(table.identifier, sql.Identifier(difference), within))
+        connection.execute(
+            sql.SQL("delete from {} as t using {} as d where d.is_gone and {}").format(table.identifier, sql.Identifier(difference), within)
+        )
         setting = [sql.SQL("{0} = d.{0}").format(sql.Identifier(name)) for name in values]
         connection.execute(
             sql.SQL("update {} as t set {} from {} as d where d.is_known and not d.is_gone and {}").format(
@@ -251,7 +260,9 @@ def _mark_readers(connection: Connection, staged: Staged, differences: Sequence[
     for each, difference in zip(staged.tables, differences, strict=True):
         at = sql.Identifier(each.table.at)
         spans = connection.execute(
-            sql.SQL("select min({at}::timestamp), max({at}::timestamp) from {} group by date_trunc('day', {at}::timestamp)").format(sql.Identifier(difference), at=at)
+            sql.SQL("select min({at}::timestamp), max({at}::timestamp) from {} group by date_trunc('day', {at}::timestamp)").format(
+                sql.Identifier(difference), at=at
+            )
         ).fetchall()
         if spans:
             first, last = (np.array(column, dtype="datetime64[us]") for column in zip(*spans, strict=True))
@@ -267,7 +278,9 @@ def mark_readers(connection: Connection, edges: Sequence[Edge], first: NDArray[n
 def _rows_by_unit(connection: Connection, staged: Staged, units: Sequence[str]) -> dict[str, int]:
     found = dict.fromkeys(units, 0)
     main = staged.tables[0]
-    query = sql.SQL("select (({at})::timestamp)::date::text, count(*) from {} group by 1").format(sql.Identifier(main.name), at=sql.Identifier(main.table.at))
+    query = sql.SQL("select (({at})::timestamp)::date::text, count(*) from {} group by 1").format(
+        sql.Identifier(main.name), at=sql.Identifier(main.table.at)
+    )
     for unit, rows in connection.execute(query):
         if unit in found:
             found[unit] = int(rows)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from water_pipelines.storage import stale
+import numpy as np
+
 from water_pipelines.storage.database import Connection
+from water_pipelines.storage.staging import Edge, mark_readers
 
 
-def note(connection: Connection, arrival: int, at: datetime, assets: Sequence[str]) -> None:
-    """Note a tick, and mark the days since the tick before it stale in assets that follow the clock; call it with the clock held."""
+def note(connection: Connection, arrival: int, at: datetime, readers: Sequence[Edge]) -> None:
+    """Note a tick, and mark stale what reads the time from the tick before it to its own; call it with the clock held."""
     last = latest(connection)
-    connection.execute("insert into core.tick (tick_at, arrival, since) values (%s, %s, core.this_change()) on conflict (tick_at) do nothing", (at, arrival))
-    first = min(last or at, at).astimezone(UTC).date()
-    days = [str(first + timedelta(days=n)) for n in range((at.astimezone(UTC).date() - first).days + 1)]
-    for asset in assets:
-        stale.mark(connection, asset, days)
+    connection.execute(
+        "insert into core.tick (tick_at, arrival, since) values (%s, %s, core.this_change()) on conflict (tick_at) do nothing", (at, arrival)
+    )
+    first, end = (np.array([time.astimezone(UTC).replace(tzinfo=None)], dtype="datetime64[us]") for time in (min(last or at, at), at))
+    mark_readers(connection, readers, first, end)
 
 
 def latest(connection: Connection) -> datetime | None:

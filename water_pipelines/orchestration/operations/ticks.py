@@ -27,6 +27,6 @@ def load_tick(platform: Platform, file: SourceFile) -> Loaded:
     at = datetime.fromisoformat(orjson.loads(platform.store.read(file.key))["tick_at"])
     with platform.database.connection() as connection:
         change = platform.database.take_number(connection, "tick")
-        ticks.note(connection, file.arrival, at, clocked())
+        ticks.note(connection, file.arrival, at, clocked(connection))
         source_files.succeed(connection, file.arrival, rows=1, rejected=0)
     return Loaded(change, rows=1)
