@@ -65,10 +65,16 @@ def split(line: str, separator: str, widths: Sequence[int] = ()) -> list[str]:
         line = " ".join(line.split())
     if '"' not in line:
         return line.split(separator)
+    return split_quoted(line, separator) or line.split(separator)
+
+
+def split_quoted(record: str, separator: str) -> list[str] | None:
+    """The cells of a line, or of some lines that a quoted cell spans; None when the quotes are not those of one record."""
     try:
-        return next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [""])
+        rows = list(csv.reader(record.splitlines(keepends=True), delimiter=separator, skipinitialspace=True, strict=True))
     except csv.Error:
-        return next(csv.reader([line], delimiter=separator, quoting=csv.QUOTE_NONE), [""])
+        return None
+    return rows[0] if len(rows) == 1 else None
 
 
 def detect(text: str, mapping: Mapping) -> Dialect:
@@ -123,7 +129,7 @@ def find_table(rows: Sequence[_Row], mapping: Mapping) -> Frame:
         raise UnreadableFile("There are no lines of data in the file, only blank lines or comments.")
     profile = _profile(rows)
     first = _first_data_row(rows, profile)
-    header = _find_header(rows, first, mapping)
+    header = _find_header(rows, first, mapping, profile)
     if header is None:
         start = rows[first or 0][0]
         return Frame(("",) * profile.width, False, start, start)
@@ -207,11 +213,10 @@ def _first_data_row(rows: Sequence[_Row], profile: _Profile) -> int | None:
 
 def _is_data(cells: Sequence[str], profile: _Profile) -> bool:
     said = [cells[position] for position in profile.typed if position < len(cells) and cells[position]]
-    looks = bool(said) and sum(map(_is_typed, said)) * 2 >= len(said) and len(said) * 3 >= len(profile.typed)
-    return looks and len(cells) > 1 and len(cells) in profile.widths
+    return bool(said) and sum(map(_is_typed, said)) * 2 >= len(said) and len(cells) > 1 and len(cells) in profile.widths
 
 
-def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping) -> int | None:
+def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping, profile: _Profile) -> int | None:
     if mapping.header is False:
         return None
     if isinstance(mapping.header, int) and mapping.header is not True:
@@ -221,24 +226,24 @@ def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping) -> i
         raise UnreadableFile(
             f"The mapping says header: {mapping.header}, but that line is blank, a comment or not among the first {SAMPLE_LINES} lines."
         )
-    above = range(len(rows) if first is None else first)
     wanted = _named(mapping)
     if wanted:
-        for number in above:
+        for number in range(len(rows)):
             keys = {names.key(cell) for cell in rows[number][1]} | {names.key(names.split_unit(cell)[0]) for cell in rows[number][1]}
             if wanted <= keys:
                 return number
-    texts = [number for number in above if len(rows[number][1]) > 1 and _reads_as_header(rows[number][1])]
-    timed = [
-        number
-        for number in texts
-        if any(names.key(cell) in names.TIME or names.key(names.split_unit(cell)[0]) in names.TIME for cell in rows[number][1])
-    ]
+    if first is None:
+        return next((number for number, (_, cells) in enumerate(rows) if _reads_as_header(cells)), None)
+    texts = [number for number in range(first) if _reads_as_header(rows[number][1])]
+    fitting = [number for number in texts if number == first - 1 or len(rows[number][1]) in profile.widths]
+    timed = [number for number in fitting if any(_names_time(cell) for cell in rows[number][1])]
     if timed:
         return timed[-1]
-    if first is None:
-        return texts[0] if texts else None
     return first - 1 if first - 1 in texts else None
+
+
+def _names_time(cell: str) -> bool:
+    return names.key(cell) in names.TIME or names.key(names.split_unit(cell)[0]) in names.TIME
 
 
 def _named(mapping: Mapping) -> set[str]:
@@ -255,8 +260,10 @@ def _named(mapping: Mapping) -> set[str]:
 
 
 def _reads_as_header(cells: Sequence[str]) -> bool:
-    """Words, with no more than a few that could be numbers (a wide file may have numbered stations)."""
+    """Words, with no more than a few that could be numbers (a wide file may have numbered stations), and no time."""
     said = [cell for cell in cells if cell]
+    if any(_CLOCK.fullmatch(cell) or recognise(cell, day_first=True) for cell in said):
+        return False
     return len(said) > 1 and not _is_typed(said[0]) and sum(map(_is_typed, said)) < len(said) / 2 + 0.5
 
 

@@ -5,6 +5,7 @@ Add a role of a column here. How its cells are read belongs to `times`, `numbers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from water_pipelines.parsers.mapping import Column, ColumnMapping, Mapping, chec
 from water_pipelines.parsers.times import recognise
 
 _NUMBER = r"^\s*[<>]?=?\s*[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?\s*$"
-_NUMBERS_SHARE = 0.6
+_NUMBERS_SHARE = 0.5
 """Share of numbers from which an unmapped column counts as values: words among them are rejected one by one."""
 
 
@@ -238,6 +239,10 @@ def _find_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
             f"No column of times was found{_among(columns.headers)}. Name it in the mapping: time: <column> (or time: [<date>, <time>])."
         )
     columns.taken.add(found)
+    beside = found + 1
+    if beside in columns.free() and _is_share(sample, found, _is_date_only) and _is_share(sample, beside, _is_clock):
+        columns.taken.add(beside)
+        return found, beside
     return (found,)
 
 
@@ -253,6 +258,10 @@ def _is_share(sample: pl.DataFrame, position: int, holds: Callable[[str], bool])
 
 def _is_time(cell: str) -> bool:
     return not cell.isdigit() and recognise(cell, day_first=True) is not None
+
+
+def _is_clock(cell: str) -> bool:
+    return re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?", cell) is not None
 
 
 def _is_date_only(cell: str) -> bool:

@@ -70,6 +70,20 @@ def offset_seconds(zone: str) -> int | None:
     return -seconds if found[1] == "-" else seconds
 
 
+def zone_name(zone: str) -> str | None:
+    """The IANA name of a zone: offsets of whole hours have one, others have none.
+
+    >>> zone_name("-04:00"), zone_name("UTC"), zone_name("Europe/Rome"), zone_name("+05:30")
+    ('Etc/GMT+4', 'UTC', 'Europe/Rome', None)
+    """
+    offset = offset_seconds(zone)
+    if offset is None:
+        return zone
+    if offset == 0:
+        return "UTC"
+    return f"Etc/GMT{-offset // 3600:+d}" if offset % 3600 == 0 and -14 * 3600 <= offset <= 14 * 3600 else None
+
+
 def check_zone(zone: str) -> str:
     """The zone, when it is an IANA name or an offset of less than a day; ValueError otherwise."""
     offset = offset_seconds(zone)
@@ -138,6 +152,7 @@ class Mapping(_Strict):
     day_first: bool | None = None
     time_zone: Text | None = None
     time_zone_column: Column | None = None
+    time_zones: dict[str, Text] = Field(default_factory=dict)
 
     value: Columns = ()
     ignore: Columns = ()
@@ -168,6 +183,11 @@ class Mapping(_Strict):
     @classmethod
     def _zone_exists(cls, zone: str | None) -> str | None:
         return None if zone is None else check_zone(zone)
+
+    @field_validator("time_zones")
+    @classmethod
+    def _zones_exist(cls, zones: dict[str, str]) -> dict[str, str]:
+        return {name: check_zone(zone) for name, zone in zones.items()}
 
     @field_validator("encoding")
     @classmethod

@@ -21,7 +21,7 @@ from water_pipelines.parsers import names, numbers, times
 from water_pipelines.parsers.clock import DAY, Instants, instants, resolve_doubled
 from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, PUT, Described, Event, FileFacts, Rejected, Rows, Series, Station, UnreadableFile
 from water_pipelines.parsers.layout import ValueColumn, resolve
-from water_pipelines.parsers.mapping import Mapping, check_zone
+from water_pipelines.parsers.mapping import Mapping, check_zone, zone_name
 from water_pipelines.parsers.table import Chunk, Table, shorten
 
 BATCH_ROWS = 1_000_000
@@ -183,7 +183,7 @@ class _Reading:
             found = instants(local, zone)
             utc[here] = found.first
             problem[here[~found.exists]] = _GAP
-            doubled = np.flatnonzero(found.first != found.second)
+            doubled = np.flatnonzero(found.exists & (found.first != found.second))
             if len(doubled) == 0:
                 continue
             rows = here[doubled]
@@ -209,7 +209,7 @@ class _Reading:
         codes = encoded.indices.to_numpy()
         for code, word in enumerate(encoded.dictionary.to_pylist()):
             try:
-                zone = check_zone(word) if word else None
+                zone = check_zone(self._mapping.time_zones.get(word, word)) if word else None
             except ValueError:
                 zone = None
             yield zone, np.flatnonzero(naive & (codes == code))
@@ -256,7 +256,7 @@ class _Reading:
             rejected = rejected + refused
         events: list[Event] = [described] if described.stations or described.series else []
         if batch.num_rows or rejected:
-            events.append(Rows(batch, rejected))
+            events.append(Rows(batch, sorted(rejected, key=lambda row: row.source_row)))
         return events
 
     def _qualifier(self, frame: pl.DataFrame, column: ValueColumn) -> pl.Series | None:
@@ -308,7 +308,7 @@ class _Reading:
             "unit": unit or column.unit,
             "name": column.name if texts[1] is None else texts[1],
             "interval_s": column.interval_s,
-            "time_zone": self.layout.zone,
+            "time_zone": zone_name(self.layout.zone) if self.layout.zone else None,
             "feature_of_interest": feature or column.feature_of_interest,
         }
         for position, other in zip(self.layout.series, others, strict=True):
@@ -316,7 +316,11 @@ class _Reading:
         return Series(natural_id, station, {name: said for name, said in attributes.items() if said is not None})
 
     def _station(self, natural_id: str, chunk: Chunk, keys: _Keys, rows: NDArray[np.intp], key: int) -> Station:
-        attributes: dict[str, Any] = {"latitude": self._mapping.latitude, "longitude": self._mapping.longitude, "time_zone": self._mapping.time_zone}
+        attributes: dict[str, Any] = {
+            "latitude": self._mapping.latitude,
+            "longitude": self._mapping.longitude,
+            "time_zone": zone_name(self._mapping.time_zone) if self._mapping.time_zone else None,
+        }
         row = int(rows[np.argmax(keys.code[rows] == key)])
         latitude, longitude = (self._coordinate(chunk, row, position) for position in (self.layout.latitude, self.layout.longitude))
         if latitude is not None and longitude is not None and abs(latitude) <= 90 and abs(longitude) <= 180:
@@ -351,7 +355,7 @@ class _Reading:
             _NO_TIME: "the time is empty",
             _BAD_TIME: f"{time_} cannot be read",
             _NO_ZONE: f"{time_} has no time zone, though other rows state one. {DECLARE_ZONE}",
-            _BAD_ZONE: f"{time_} stands beside no time zone that is known; write IANA names or offsets such as +01:00 in that column",
+            _BAD_ZONE: f"{time_} stands beside no known time zone; say in the mapping what is meant there: time_zones: {{CDT: '-05:00'}}",
             _GAP: f"{time_} does not exist on the clocks of {zone}: they were put forward over it",
             _DOUBLED: f"{time_} occurred twice on the clocks of {zone}, and the file does not hold exactly the two: "
             "summer and winter time cannot be told apart",

@@ -123,7 +123,7 @@ def _frame(records: Sequence[Record], columns: Sequence[str]) -> pl.DataFrame:
 
 def _records(document: Any, path: str | None) -> list[Record]:
     if path is not None:
-        found = _as_records(_step_to(document, path))
+        found = _as_records(_step_to(document, path)) or _as_rows(_step_to(document, path))
         if found is None:
             raise UnreadableFile(f"The mapping says records: {path!r}, but there are no records there.{_where(document)}")
         return found
@@ -170,6 +170,13 @@ def _as_records(found: Any) -> list[Record] | None:
     if len(columns) < 2 or len(columns) < len(found) or len({len(value) for value in columns.values()}) != 1:
         return None
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _as_rows(found: Any) -> list[Record] | None:
+    """Rows without names, which are then called by position."""
+    if not isinstance(found, list) or not found or not all(isinstance(row, list) for row in found):
+        return None
+    return [{str(position): cell for position, cell in enumerate(row, start=1)} for row in found]
 
 
 def _paths(document: Any, path: str = "", depth: int = 0) -> Iterator[str]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from water_pipelines.parsers import dialect, encoding
 from water_pipelines.parsers.contract import Event, FileFacts, Head, Rejected, UnreadableFile, read_head
-from water_pipelines.parsers.dialect import WHITESPACE, Dialect
+from water_pipelines.parsers.dialect import WHITESPACE, Dialect, split_quoted
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.readings import read_table
 from water_pipelines.parsers.table import Chunk, Table, shorten
@@ -121,7 +121,7 @@ def _split_carefully(block: bytes, line: int, found: Dialect) -> Chunk:
     rows: list[list[str | None]] = []
     source_rows: list[int] = []
     rejected: list[Rejected] = []
-    for number, text in _records(block.decode().removesuffix("\n").split("\n"), line):
+    for number, text in _records(block.decode().removesuffix("\n").split("\n"), line, found.separator):
         if not text.strip():
             continue
         cells = found.split(text)
@@ -134,14 +134,14 @@ def _split_carefully(block: bytes, line: int, found: Dialect) -> Chunk:
     return Chunk(frame, np.array(source_rows, dtype=np.int32), rejected)
 
 
-def _records(lines: list[str], before: int) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; those that a quoted cell spans are joined."""
+def _records(lines: list[str], before: int, separator: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; those that a quoted cell spans are joined, where that makes sense of the quotes."""
     at = 0
     while at < len(lines):
         text, end = lines[at], at + 1
         while text.count('"') % 2 and end < min(len(lines), at + _LONGEST_RECORD):
             text, end = f"{text}\n{lines[end]}", end + 1
-        if text.count('"') % 2:
+        if end > at + 1 and split_quoted(text, separator) is None:
             text, end = lines[at], at + 1
         yield before + at + 1, text.rstrip("\r")
         at = end
