@@ -11,7 +11,9 @@ class NoPickles(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Accept only that nothing is returned."""
         if obj is not None:
-            raise TypeError(f"{context.step_key} returned {type(obj).__name__}; an asset writes its table itself and returns what it reports, an op returns nothing")
+            raise TypeError(
+                f"{context.step_key} returned {type(obj).__name__}; an asset writes its table itself and returns what it reports, an op returns nothing"
+            )
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Never called for assets that name their `deps`."""

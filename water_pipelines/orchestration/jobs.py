@@ -48,7 +48,11 @@ def make_yearly_partitions(context: dg.OpExecutionContext, platform: dg.Resource
     context.log.info("%s partitions made", made)
 
 
-@dg.job(executor_def=dg.in_process_executor, tags=_SETTLES, description="Empties the inbox: lands and loads files, and settles the days that they touched.")
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=_SETTLES,
+    description="Empties the inbox: lands and loads files, and settles the days that they touched.",
+)
 def load_job() -> None:
     """See `land_load_and_settle`."""
     land_load_and_settle()

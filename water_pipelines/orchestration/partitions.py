@@ -10,7 +10,9 @@ from water_pipelines.settings import Settings
 
 _first_day = Settings().first_day
 
-by_day = dg.DailyPartitionsDefinition(start_date=datetime(_first_day.year, _first_day.month, _first_day.day, tzinfo=UTC), timezone="UTC", end_offset=1)
+by_day = dg.DailyPartitionsDefinition(
+    start_date=datetime(_first_day.year, _first_day.month, _first_day.day, tzinfo=UTC), timezone="UTC", end_offset=1
+)
 """Event days of assets on observations."""
 
 by_arrival_day = by_day

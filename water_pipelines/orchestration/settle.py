@@ -100,13 +100,14 @@ def settled(
         SETTLED[name] = Settled(name, dependencies, compute, prepare, clock)
         described.setdefault("description", compute.__doc__)
 
-        @dg.asset(
+        asset = dg.asset(
             key=list(key),
             deps=[asset.split("/") for asset in reads],
             partitions_def=partitions_def,
             backfill_policy=dg.BackfillPolicy.single_run(),
             **described,
         )
+
         def materialise(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[Any]:
             days = np.array(sorted(context.partition_keys), dtype="datetime64[D]")
             with platform.during(context.run.run_id) as working:
@@ -119,7 +120,8 @@ def settled(
                     shown = metadata_of(snapshot, days) if metadata_of else {}
             return dg.MaterializeResult(metadata={"rows_written": written, "days": len(days), **shown})
 
-        return materialise
+        declared: dg.AssetsDefinition = asset(materialise)
+        return declared
 
     return declare
 

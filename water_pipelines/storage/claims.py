@@ -83,8 +83,14 @@ def _look(connection: Connection, claims: Claims) -> Provision:
             (list(claims.series),),
         )
     }
-    ids = dict(connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(claims.series),)).fetchall())
-    is_news = any(name not in known or not _covers(known[name], said) for known, claim in ((stations, claims.stations), (series, claims.series)) for name, said in claim.items())
+    ids: dict[str, int] = dict(
+        connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(claims.series),)).fetchall()
+    )
+    is_news = any(
+        name not in known or not _covers(known[name], said)
+        for known, claim in ((stations, claims.stations), (series, claims.series))
+        for name, said in claim.items()
+    )
     return Provision(ids, is_news)
 
 
@@ -124,14 +130,25 @@ def merge_again(database: Database) -> tuple[int, int]:
 def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[str], series_ids: Mapping[str, int]) -> None:
     """Merge the claims of stations and series again, in the order of arrival, and write what differs."""
     rows: list[tuple[Any, ...]] = [
-        (natural_id, station_uuid(natural_id), said.get("name") or natural_id, *(said.get(name) for name in _STATION_COLUMNS[1:]), _rest(said, _STATION_COLUMNS))
+        (
+            natural_id,
+            station_uuid(natural_id),
+            said.get("name") or natural_id,
+            *(said.get(name) for name in _STATION_COLUMNS[1:]),
+            _rest(said, _STATION_COLUMNS),
+        )
         for natural_id, said in _merged(connection, "station", stations).items()
     ]
     _upsert(connection, "station", ("natural_id", "uuid", *_STATION_COLUMNS, "properties"), rows)
     merged = _merged(connection, "series", series)
-    ids = {**dict(connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(merged),)).fetchall()), **series_ids}
-    stations_of = dict(
-        connection.execute("select natural_id, station_id from core.station where natural_id = any(%s)", ([said["station"] for said in merged.values()],)).fetchall()
+    ids = {
+        **dict(connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(merged),)).fetchall()),
+        **series_ids,
+    }
+    stations_of: dict[str, int] = dict(
+        connection.execute(
+            "select natural_id, station_id from core.station where natural_id = any(%s)", ([said["station"] for said in merged.values()],)
+        ).fetchall()
     )
     rows = [
         (
@@ -153,7 +170,9 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
 
 
 def _merged(connection: Connection, subject: str, natural_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    query = "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = %s and natural_id = any(%s) group by 1 order by 1"
+    query = (
+        "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = %s and natural_id = any(%s) group by 1 order by 1"
+    )
     return dict(connection.execute(query, (subject, list(natural_ids))).fetchall())
 
 

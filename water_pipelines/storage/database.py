@@ -40,7 +40,12 @@ class Database:
         self.code_version = code_version
         self.run = run
         self._pool: ConnectionPool[Connection] = ConnectionPool(
-            url, min_size=0, max_size=max_connections, open=False, timeout=30, kwargs={"options": "-c timezone=UTC", "application_name": "water_pipelines"}
+            url,
+            min_size=0,
+            max_size=max_connections,
+            open=False,
+            timeout=30,
+            kwargs={"options": "-c timezone=UTC", "application_name": "water_pipelines"},
         )
 
     def on_behalf_of(self, run: str) -> Database:
@@ -90,7 +95,7 @@ class Snapshot:
     url: str
     _arrow: Any = field(default=None, repr=False)
 
-    def rows(self, query: LiteralString | sql.Composable, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def rows(self, query: LiteralString | sql.Composed, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a query, as tuples."""
         return self.connection.execute(query, parameters).fetchall()
 
@@ -107,7 +112,8 @@ class Snapshot:
                 cursor.execute("set local timezone = 'UTC'")
         with self._arrow.cursor() as cursor:
             cursor.execute(query.as_string(self.connection))
-            return cursor.fetch_arrow_table()
+            table: pa.Table = cursor.fetch_arrow_table()
+            return table
 
     def set_windows(self, windows: Sequence[Window]) -> None:
         """Say which windows the views of the marts are to show within this transaction (and no other)."""
@@ -133,7 +139,7 @@ def timestamp(time: np.datetime64) -> str:
     return f"{np.datetime_as_string(time.astype('datetime64[us]'))}+00"
 
 
-def as_times(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
+def as_times(column: pa.ChunkedArray[Any]) -> NDArray[np.datetime64]:
     """A timestamp column as datetime64[us] (UTC)."""
     return column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]")
 

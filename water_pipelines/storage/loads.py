@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, date
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,8 @@ class _SeriesDays:
         if len(self.codes) == 0:
             return np.zeros(len(codes), dtype=np.bool_)
         position = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
-        return self.codes[position] == codes
+        held: NDArray[np.bool_] = self.codes[position] == codes
+        return held
 
     def also(self, codes: NDArray[np.int64]) -> _SeriesDays:
         return _SeriesDays(np.union1d(self.codes, codes))
@@ -251,7 +252,9 @@ class _Tally:
 
     def spans(self) -> tuple[NDArray[np.datetime64], NDArray[np.datetime64]]:
         days = sorted(self._first)
-        return np.array([self._first[day] for day in days], dtype="datetime64[us]"), np.array([self._last[day] for day in days], dtype="datetime64[us]")
+        return np.array([self._first[day] for day in days], dtype="datetime64[us]"), np.array(
+            [self._last[day] for day in days], dtype="datetime64[us]"
+        )
 
 
 @dataclass(frozen=True)
@@ -411,7 +414,9 @@ class _Load:
             yield from _within(self._mine.parsed.spool, self._mine.numbers, self._mine.qualifier_ids, self._load_id, series_days)
             return
         with reparse(arrival) as spool:
-            ids = dict(self._connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(spool.series),)).fetchall())
+            ids: dict[str, int] = dict(
+                self._connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(spool.series),)).fetchall()
+            )
             numbers = np.array([ids.get(name, -1) for name in spool.series], dtype=np.int32)
             yield from _within(spool, numbers, _qualifier_ids(self._database, spool), self._new_load(arrival, "replay", *parser), series_days)
 
@@ -429,7 +434,7 @@ class _Load:
             copy_arrays(self._connection, sql.Identifier("series_day"), columns)
         copy_rows(self._connection, sql.Identifier("arrival_of"), ("load_id", "arrival"), [(number, load[0]) for number, load in self._loads.items()])
         for statement in ("analyze staged", "analyze series_day", "analyze arrival_of", _DIFFERENCE, "analyze difference"):
-            self._connection.execute(statement)  # type: ignore[arg-type]  # literals of this file
+            self._connection.execute(statement)
         changes = self._connection.execute(
             "select series_id, count(*) filter (where is_new and load_id = %(mine)s), count(*) filter (where is_changed and load_id = %(mine)s),"
             " min(time)::timestamp, max(time)::timestamp from difference where is_new or is_changed or is_gone group by series_id, time::date",
@@ -454,7 +459,9 @@ class _Load:
         change = self._database.take_number(self._connection, kind)
         used = {row[0] for row in run("select distinct load_id from difference where is_new or is_changed")} | {self._load_id}
         rows = [(number, *load, self._database.run, change) for number, load in self._loads.items() if number in used]
-        copy_rows(self._connection, sql.Identifier("raw", "load"), ("load_id", "arrival", "reason", "parser", "parser_version", "run", "change"), rows)
+        copy_rows(
+            self._connection, sql.Identifier("raw", "load"), ("load_id", "arrival", "reason", "parser", "parser_version", "run", "change"), rows
+        )
         bounds = run("select min(time), max(time) from difference where is_gone or is_changed").fetchone()
         if bounds and bounds[0] is not None:
             within = sql.SQL(_WITHIN).format(*bounds)
@@ -497,9 +504,7 @@ class _Load:
         return Loaded(change, self._rows, new, changed, unchanged, rejected, self.tally.spans()[0].astype("datetime64[D]"))
 
 
-def _within(
-    spool: Spool, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16], load_id: int, series_days: _SeriesDays
-) -> Iterator[_Rows]:
+def _within(spool: Spool, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16], load_id: int, series_days: _SeriesDays) -> Iterator[_Rows]:
     """Each chunk folded by itself, as `take` folds it: else a replay could credit a repeated value to another row than a merge does."""
     for chunk in spool.chunks():
         rows = _Rows.of(chunk, numbers, qualifier_ids, load_id)
@@ -514,7 +519,7 @@ def _lock_series(connection: Connection, numbers: NDArray[np.int32]) -> None:
 def _series_days(connection: Connection, query: str, parameter: Sequence[Any]) -> _SeriesDays:
     if not parameter:
         return _NONE
-    found = connection.execute(query, (list(parameter),)).fetchall()  # type: ignore[arg-type]  # queries are literals of this file
+    found = connection.execute(query, (list(parameter),)).fetchall()
     if not found:
         return _NONE
     series, days = (np.array(column) for column in zip(*found, strict=True))
@@ -534,5 +539,7 @@ def _qualifier_ids(database: Database, spool: Spool) -> NDArray[np.int16]:
 
 def rows_by_day(connection: Connection, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """About how many observations each of some days holds: the sum of what its loads added."""
-    found = dict(connection.execute("select day, sum(new)::bigint from raw.load_day where day = any(%s::date[]) group by day", (days.tolist(),)).fetchall())
+    found: dict[date, int] = dict(
+        connection.execute("select day, sum(new)::bigint from raw.load_day where day = any(%s::date[]) group by day", (days.tolist(),)).fetchall()
+    )
     return np.array([found.get(day, 0) for day in days.tolist()], dtype=np.int64)

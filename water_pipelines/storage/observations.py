@@ -77,7 +77,7 @@ def _table(snapshot: Snapshot, query: LiteralString, windows: Sequence[Window]) 
     table = snapshot.arrow(sql.SQL(query).format(windows=window_values(windows)))
     series, time = table["series_id"].to_numpy(), as_times(table["time"])
     is_sorted = np.all((series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (time[1:] >= time[:-1])))
-    return table if is_sorted else table.take(pa.array(np.lexsort((time, series))))
+    return table if is_sorted else table.take(np.lexsort((time, series)))
 
 
 def _matches(among: pa.Table, series: NDArray[np.int32], time: NDArray[np.datetime64]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:

@@ -17,7 +17,9 @@ class RuleSetInForce(NamedTuple):
 
 def in_force(connection: Connection) -> RuleSetInForce | None:
     """The rule set in force: that of the latest arrival, else the project's own."""
-    row = connection.execute("select rule_set_id, version, text from core.rule_set order by arrival desc nulls last, rule_set_id desc limit 1").fetchone()
+    row = connection.execute(
+        "select rule_set_id, version, text from core.rule_set order by arrival desc nulls last, rule_set_id desc limit 1"
+    ).fetchone()
     return RuleSetInForce(*row) if row else None
 
 

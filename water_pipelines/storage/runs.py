@@ -29,4 +29,8 @@ def dead(database: Database, run_ids: Sequence[str]) -> list[str]:
     with database.connection() as connection:
         held = connection.execute("select objid::bigint from pg_locks where locktype = 'advisory' and classid = %s and granted", (_RUNS,)).fetchall()
         locks = {int(number) for (number,) in held}
-        return [run_id for run_id, lock in connection.execute("select id, hashtext(id)::bigint & 4294967295 from unnest(%s::text[]) as id", (list(run_ids),)) if lock not in locks]
+        return [
+            run_id
+            for run_id, lock in connection.execute("select id, hashtext(id)::bigint & 4294967295 from unnest(%s::text[]) as id", (list(run_ids),))
+            if lock not in locks
+        ]

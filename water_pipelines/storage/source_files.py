@@ -70,7 +70,17 @@ def landing(database: Database) -> Iterator[int]:
 
 
 def announce(
-    database: Database, *, arrival: int, sha256: str, size: int, name: str, prefix: str, kind: str, mapping_version: str, mapping: str, arrived_at: datetime
+    database: Database,
+    *,
+    arrival: int,
+    sha256: str,
+    size: int,
+    name: str,
+    prefix: str,
+    kind: str,
+    mapping_version: str,
+    mapping: str,
+    arrived_at: datetime,
 ) -> SourceFile:
     """Fix the arrival number of a file before its landing is sealed; a file that is known already keeps the one it has.
 
@@ -217,7 +227,8 @@ def later_mapping(database: Database, file: SourceFile) -> SourceFile | None:
 def keep_mapping(connection: Connection, file: SourceFile, version: str, text: str) -> None:
     """Put the mapping that a file holds in force for its folder."""
     connection.execute(
-        "insert into raw.mapping (arrival, prefix, version, text) values (%s, %s, %s, %s) on conflict do nothing", (file.arrival, file.prefix, version, text)
+        "insert into raw.mapping (arrival, prefix, version, text) values (%s, %s, %s, %s) on conflict do nothing",
+        (file.arrival, file.prefix, version, text),
     )
 
 
@@ -239,13 +250,15 @@ def mappings_above(database: Database, prefix: str) -> dict[str, tuple[str, str]
 
 def _find(connection: Connection, condition: str, parameters: Sequence[Any]) -> list[SourceFile]:
     with connection.cursor(row_factory=class_row(SourceFile)) as cursor:
-        return cursor.execute(f"select {_COLUMNS} from raw.source_file where {condition}", parameters).fetchall()  # type: ignore[arg-type]  # conditions are literals of this file
+        return cursor.execute(f"select {_COLUMNS} from raw.source_file where {condition}", parameters).fetchall()
 
 
 def counts_by_status(connection: Connection, days: Sequence[str]) -> dict[str, int]:
     """How many files arrived on some days (UTC), by status."""
     return dict(
-        connection.execute("select status, count(*) from raw.source_file where arrived_on = any(%s::date[]) group by status", (list(days),)).fetchall()
+        connection.execute(
+            "select status, count(*) from raw.source_file where arrived_on = any(%s::date[]) group by status", (list(days),)
+        ).fetchall()
     )
 
 
@@ -255,4 +268,4 @@ def refused_rows(connection: Connection, days: Sequence[str], limit: int) -> lis
         "select name, source_row, text, reason from raw.rejected_row join raw.source_file using (arrival)"
         " where arrived_on = any(%s::date[]) order by arrival desc, position limit %s"
     )
-    return connection.execute(query, (list(days), limit)).fetchall()  # type: ignore[return-value]  # the query says the types
+    return connection.execute(query, (list(days), limit)).fetchall()

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 _IN_MEMORY_ROWS = 2_000_000
 _SCHEMA = pa.schema(
     [
-        ("series", pa.int32()),
-        ("time", pa.timestamp("us", "UTC")),
-        ("value", pa.float64()),
-        ("qualifier", pa.int32()),
-        ("source_row", pa.int32()),
-        ("op", pa.int8()),
+        pa.field("series", pa.int32()),
+        pa.field("time", pa.timestamp("us", "UTC")),
+        pa.field("value", pa.float64()),
+        pa.field("qualifier", pa.int32()),
+        pa.field("source_row", pa.int32()),
+        pa.field("op", pa.int8()),
     ]
 )
 
@@ -113,7 +113,7 @@ class Spool:
         yield from self._batches
 
 
-def _recode(column: Any, names: dict[str, int]) -> pa.Array:
+def _recode(column: Any, names: dict[str, int]) -> pa.Array[Any]:
     """Codes of this batch's dictionary as codes of the spool's; -1 for null."""
     own = [names.setdefault(name, len(names)) for name in column.dictionary.to_pylist()]
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 import pytest
@@ -26,9 +26,9 @@ def files(platform: Platform) -> list[SourceFile]:
     return [source_files.get(platform.database, arrival) for arrival in arrivals]
 
 
-def one(platform: Platform, query: str) -> Any:
+def one(platform: Platform, query: LiteralString) -> Any:
     with platform.database.connection() as connection:
-        row = connection.execute(query).fetchone()  # type: ignore[arg-type]  # literals of this file
+        row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from water_pipelines.domain.reach import DAY
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.orchestration.settle import SETTLED, compute_days, in_order, report, settle
-from water_pipelines.storage import computed, stale, staging
+from water_pipelines.orchestration.settle import SETTLED, Days, compute_days, in_order, report, settle
+from water_pipelines.storage import computed, staging, stale
 from water_pipelines.storage.computed import Unlogged
+from water_pipelines.storage.database import Snapshot
 
 FLAG = "core/observation_flag"
 START = np.datetime64("2026-03-02T00:00", "us")
@@ -83,7 +84,7 @@ def test_what_was_computed_from_an_older_state_never_replaces_what_was_computed_
     told(platform)
     asset, day = SETTLED[FLAG], np.array(["2026-03-02"], dtype="datetime64[D]")
 
-    def overtaken(snapshot: staging.Snapshot, days: np.ndarray) -> staging.Staged:  # type: ignore[type-arg]
+    def overtaken(snapshot: Snapshot, days: Days) -> staging.Staged:
         staged = asset.compute(snapshot, days)
         load(platform, "corrected.csv", [(START + np.timedelta64(10, "h"), 500.0)])
         told(platform)
@@ -99,7 +100,7 @@ def test_a_load_beside_a_settle_leaves_its_day_stale(platform: Platform) -> None
     load(platform, "level.csv", level(1))
     asset, day = SETTLED[FLAG], np.array(["2026-03-02"], dtype="datetime64[D]")
 
-    def beside(snapshot: staging.Snapshot, days: np.ndarray) -> staging.Staged:  # type: ignore[type-arg]
+    def beside(snapshot: Snapshot, days: Days) -> staging.Staged:
         staged = asset.compute(snapshot, days)
         load(platform, "late.csv", [(START + np.timedelta64(10, "h"), 500.0)])
         return staged

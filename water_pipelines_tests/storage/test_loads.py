@@ -56,7 +56,9 @@ class Files:
         with source_files.loading(self.database, file.arrival) as held, self.spool(file.arrival) as spool:
             assert held is not None
             stations = sorted({name.split("/")[0] for name in spool.series})
-            claims = Claims({name: {} for name in stations}, {f"{name}/level": {"station": name, "property": "level", "unit": "m"} for name in stations})
+            claims = Claims(
+                {name: {} for name in stations}, {f"{name}/level": {"station": name, "property": "level", "unit": "m"} for name in stations}
+            )
             return loads.load(self.database, held, Parsed(spool, claims, [], "test", "1"), edges=self.edges, reparse=self.spool)
 
     def spool(self, arrival: int) -> Spool:
@@ -85,7 +87,8 @@ class Files:
         )
         with self.database.connection() as connection:
             return {
-                (station, int((np.datetime64(time) - START) / STEP)): (value, arrival, row) for station, time, value, arrival, row in connection.execute(query)
+                (station, int((np.datetime64(time) - START) / STEP)): (value, arrival, row)
+                for station, time, value, arrival, row in connection.execute(query)
             }
 
     def folded(self) -> dict[tuple[str, int], tuple[float, int, int]]:

@@ -62,7 +62,9 @@ def load_file(platform: Platform, arrival: int) -> Loaded | None:
             log.exception("%s could not be loaded", file.name)
             source_files.refuse(platform.database, arrival, status="failed", error=f"{type(error).__name__}: {error}")
             return None
-    log.info("%s: %s new, %s changed, %s unchanged values, %s rows rejected", file.name, loaded.new, loaded.changed, loaded.unchanged, loaded.rejected)
+    log.info(
+        "%s: %s new, %s changed, %s unchanged values, %s rows rejected", file.name, loaded.new, loaded.changed, loaded.unchanged, loaded.rejected
+    )
     return loaded
 
 
@@ -110,13 +112,16 @@ def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
                 case Rows():
                     spool.append(event.batch)
                     rejected += event.rejected
-    return Parsed(spool, _claims(stations, series, spool), [(each.source_row, each.text, each.reason) for each in rejected], known.parser, known.version)
+    return Parsed(
+        spool, _claims(stations, series, spool), [(each.source_row, each.text, each.reason) for each in rejected], known.parser, known.version
+    )
 
 
 def _claims(stations: dict[str, Station], series: dict[str, SeriesClaim], spool: Spool) -> Claims:
     intervals = _usual_intervals(spool)
     said = {
-        natural_id: {"inferred_interval_s": intervals.get(natural_id), **each.attributes, "station": each.station} for natural_id, each in series.items()
+        natural_id: {"inferred_interval_s": intervals.get(natural_id), **each.attributes, "station": each.station}
+        for natural_id, each in series.items()
     }
     return Claims({**{each.station: {} for each in series.values()}, **{name: station.attributes for name, station in stations.items()}}, said)
 

@@ -20,7 +20,7 @@ def telling(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Callab
     run = context.run
 
     def tell(units: Sequence[Unlogged]) -> None:
-        batch = generate_event_batch_id()
+        batch = generate_event_batch_id()  # type: ignore[no-untyped-call]  # Dagster's
         for position, unit in enumerate(units, start=1):
             event = DagsterEvent(
                 event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
