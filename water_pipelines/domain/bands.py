@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from water_pipelines.domain.cutoffs import WEEK, last_cutoff
+from water_pipelines.domain.known import mean_of_known, median_of_known
 from water_pipelines.domain.neighbours import median_of_five, step_size, unchanging_runs
 from water_pipelines.domain.npz import from_npz, to_npz
 from water_pipelines.domain.series import (
@@ -223,7 +224,7 @@ def fit_bands(observations: Observations, cutoff: np.datetime64, zones: Zones | 
     with np.errstate(invalid="ignore", divide="ignore"):  # a series that never moved has no spread, and no band
         relative = error / _interpolated(spread, row * 24, before, after, weight)
 
-    per_day = _median(np.where(in_hour.any(axis=2), in_hour.sum(axis=2), np.nan))
+    per_day = median_of_known(np.where(in_hour.any(axis=2), in_hour.sum(axis=2), np.nan))
     full = _full_weeks(row, week, size)
     low = _limit(_weekly_largest(-relative, row, week, full), _BAND_MARGIN)
     high = _limit(_weekly_largest(relative, row, week, full), _BAND_MARGIN)
@@ -307,41 +308,21 @@ def _interpolated(
     return between
 
 
-def _median(values: FloatArray) -> FloatArray:
-    """Median along the last axis without the NaN; NaN where there is nothing else."""
-    ordered = np.sort(values, axis=-1)
-    number = np.isfinite(values).sum(axis=-1)
-    low, high = (
-        np.maximum(number - 1, 0) // 2,
-        np.minimum(number // 2, values.shape[-1] - 1),
-    )
-    middle = [np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0] for at in (low, high)]
-    return (middle[0] + middle[1]) / 2
-
-
-def _mean(values: FloatArray) -> FloatArray:
-    """Mean along the last axis without the NaN; NaN where there is nothing else."""
-    there = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        mean: FloatArray = np.where(there, values, 0.0).sum(axis=-1) / there.sum(axis=-1)
-    return mean
-
-
 def _full_days(hourly: FloatArray) -> FloatArray:
     """The median hour of each day [s, days]; NaN for a day with less than three quarters of the series' usual hours."""
     hours = np.isfinite(hourly).sum(axis=2)
-    usual = _median(np.where(hours > 0, hours, np.nan))
-    return np.where(hours >= _SHARE_OF_A_DAY * usual[:, None], _median(hourly), np.nan)
+    usual = median_of_known(np.where(hours > 0, hours, np.nan))
+    return np.where(hours >= _SHARE_OF_A_DAY * usual[:, None], median_of_known(hourly), np.nan)
 
 
 def _profile(hourly: FloatArray, kind: Int64Array) -> tuple[FloatArray, Int64Array]:
     """Seasonal profile [s, 3, 24] around the running week, and the number of hours in each bin."""
     padded = np.pad(_full_days(hourly), ((0, 0), (3, 3)), constant_values=np.nan)
-    around = _median(np.lib.stride_tricks.sliding_window_view(padded, 7, axis=1))
+    around = median_of_known(np.lib.stride_tricks.sliding_window_view(padded, 7, axis=1))
     swing = np.moveaxis(hourly - around[..., None], 1, 2)
-    profile = np.stack([_median(swing[..., kind == each]) for each in range(3)], axis=1)
+    profile = np.stack([median_of_known(swing[..., kind == each]) for each in range(3)], axis=1)
     count = np.stack([np.isfinite(swing[..., kind == each]).sum(axis=2) for each in range(3)], axis=1)
-    every_day = np.nan_to_num(_carried_on(_median(swing)))
+    every_day = np.nan_to_num(_carried_on(median_of_known(swing)))
     return np.where(count >= 3, profile, every_day[:, None]), np.where(count >= 3, count, 0)
 
 
@@ -358,12 +339,12 @@ def _levels(daily: FloatArray) -> FloatArray:
     ahead = np.stack([daily[:, end : end + 7] for end in ends[:-1]], axis=1)
     best, least = np.full((len(daily), _WEEKS + 1), np.nan), np.full(len(daily), np.inf)
     for days in _LEVEL_DAYS:
-        level = np.stack([_median(daily[:, end - days : end]) for end in ends], axis=1)
-        error = _mean(np.abs(ahead - level[:, :-1, None]).reshape(len(daily), _WEEKS * 7))
+        level = np.stack([median_of_known(daily[:, end - days : end]) for end in ends], axis=1)
+        error = mean_of_known(np.abs(ahead - level[:, :-1, None]).reshape(len(daily), _WEEKS * 7))
         better = error < _FASTER_MUST_GAIN * least
         least = np.where(better, error, least)
         best = np.where(better[:, None], level, best)
-    slow = np.stack([_median(daily[:, :end]) for end in ends], axis=1)
+    slow = np.stack([median_of_known(daily[:, :end]) for end in ends], axis=1)
     return np.where(np.isfinite(best), best, slow)
 
 
@@ -453,5 +434,5 @@ def _stuck_limit(
         full,
     )
     least = np.maximum(STUCK_LEAST / np.timedelta64(1, "s"), _STUCK_VALUES * 86_400 / per_day)
-    limit = np.maximum(_STUCK_MARGIN * _median(longest), least)
+    limit = np.maximum(_STUCK_MARGIN * median_of_known(longest), least)
     return np.where(limit <= STUCK_MOST / np.timedelta64(1, "s"), limit, np.nan)

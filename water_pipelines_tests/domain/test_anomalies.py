@@ -273,7 +273,7 @@ def test_a_day_with_its_margin_equals_the_whole_history(faults: list[tuple[int, 
             assert one.tolist() == other.tolist(), field.name
     assert np.all(part.start < part.end)
     assert np.all(part.start >= part.day.astype("datetime64[us]"))
-    assert np.all(part.end <= part.day.astype("datetime64[us]") + np.timedelta64(1, "D"))
+    assert np.all(part.end <= (part.day + np.timedelta64(1, "D")).astype("datetime64[us]"))
     assert np.all(part.score >= 1)
     assert set(part.kind.tolist()) <= set(KINDS)
 
@@ -306,7 +306,8 @@ def found_in(world: World) -> tuple[Counter[str], Counter[str], Counter[str]]:
     number = {one.natural_id: one.number for one in world.series}
     faults = [(number[fault.series], fault) for fault in world.truth if fault.kind not in ("late", "corrected")]
     faults += [(number["WORKS/flow"], fault) for _, fault in faults if fault.series == "DMA_EAST/flow" and fault.kind == "leak"]
-    injected, found, explained, day = Counter[str](), Counter[str](), set[int](), np.timedelta64(1, "D")
+    injected, found, explained = Counter[str](), Counter[str](), set[int]()
+    day = np.timedelta64(1, "D")
     for series, fault in faults[:-1]:
         injected[fault.kind] += 1
         found[fault.kind] += any(series == one and begin <= fault.end + interval and fault.start < finish for one, begin, finish in alarms)
@@ -348,7 +349,7 @@ def test_false_alarms_stay_below_one_a_series_and_month() -> None:
 
 @pytest.mark.parametrize(("station", "least_recall", "most_alarms"), [("MainStreet2019", 0.15, 1.0), ("FranklinBasin2020", 0.15, 1.0)])
 def test_real_labelled_events_are_found_without_a_flood_of_alarms(
-    station: str, least_recall: float, most_alarms: float, record_property: Callable[[str, object], None]
+    station: str, least_recall: float, most_alarms: float, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Of the events that technicians labelled on a Logan River station after its first four weeks, a share is found, with few other alarms."""
     raw = pl.read_csv(shared(f"labelled_anomalies/AmberSJones+pyhydroqc/LRO_data/{station}.csv"), null_values="NULL", infer_schema_length=None)
@@ -368,7 +369,7 @@ def test_real_labelled_events_are_found_without_a_flood_of_alarms(
     hits = [any(one == series and a <= end and start < b for one, a, b in alarms) for series, start, end in labelled]
     false = [not any(one == series and a <= end and start < b for series, start, end in labelled) for one, a, b in alarms if b > begin]
     weeks = (time[-1] - begin) / np.timedelta64(7, "D") * len(sensors)
-    record_property("event_recall", sum(hits) / len(hits))
-    record_property("false_alarms_a_series_week", sum(false) / weeks)
+    record_testsuite_property(f"event recall, {station}", sum(hits) / len(hits))
+    record_testsuite_property(f"false alarms a series and week, {station}", sum(false) / weeks)
     assert sum(hits) / len(hits) >= least_recall, (sum(hits), len(hits), sum(false) / weeks)
     assert sum(false) / weeks <= most_alarms, (sum(hits), len(hits), sum(false) / weeks)
