@@ -7,6 +7,13 @@ from water_pipelines.storage.migrations.twin import keep_history
 revision = "0002"
 down_revision = "0001"
 
+MOMENTS = """
+create aggregate mart.moments (double precision) (sfunc = float8_accum, stype = double precision [], initcond = '{0,0,0}');
+comment on aggregate mart.moments (double precision) is 'Number, sum and sum of squared deviations, by the updating that PostgreSQL uses for variances.';
+create aggregate mart.pooled (double precision []) (sfunc = float8_combine, stype = double precision [], initcond = '{0,0,0}');
+comment on aggregate mart.pooled (double precision []) is 'The moments of all values together, from the moments of parts.';
+"""
+
 _METRIC = """
 create table mart.{name} (
     series_id integer not null,
@@ -113,6 +120,7 @@ create index check_failure_day on core.check_failure (day);
 
 
 def upgrade() -> None:
+    op.execute(MOMENTS)
     for name in METRICS:
         op.execute(_METRIC.format(name=name))
     op.execute(OTHERS)
