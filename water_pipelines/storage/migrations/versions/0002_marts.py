@@ -9,7 +9,7 @@ down_revision = "0001"
 
 MOMENTS = """
 create aggregate mart.moments (double precision) (sfunc = float8_accum, stype = double precision [], initcond = '{0,0,0}');
-comment on aggregate mart.moments (double precision) is 'Number, sum and sum of squared deviations, by the updating that PostgreSQL uses for variances.';
+comment on aggregate mart.moments (double precision) is 'Number, sum and sum of squared deviations, updated as PostgreSQL updates variances.';
 create aggregate mart.pooled (double precision []) (sfunc = float8_combine, stype = double precision [], initcond = '{0,0,0}');
 comment on aggregate mart.pooled (double precision []) is 'The moments of all values together, from the moments of parts.';
 """

@@ -1,0 +1,1 @@
+{{ rollup(ref('metric_hourly'), '1 day') }}

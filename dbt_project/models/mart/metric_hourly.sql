@@ -1,0 +1,1 @@
+{{ rollup(ref('metric_30min'), '1 hour') }}
