@@ -1,0 +1,218 @@
+"""The `water` command: reads arguments, calls `commands/`, prints what these give.
+
+Add a command as a function here and what it does as a file there. Every command has `--json`, and an exit code that is listed in its help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from water_pipelines.clients.object_store import StoreError
+from water_pipelines.commands.home import AlreadyRunning
+from water_pipelines.commands.interruptions import Interrupted
+from water_pipelines.commands.output import Output
+from water_pipelines.commands.platform import FileMissing, PortTaken, started, stopped
+from water_pipelines.commands.processes import ProgramFailed
+from water_pipelines.settings import Settings
+from water_pipelines.storage.binaries import BinariesMissing
+from water_pipelines.storage.server import ServerError
+
+DONE, INCOMPLETE, WRONG_USAGE, NOT_RUNNING, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+_CODES = """
+Exit codes: 0 done; 1 something is missing, was refused or is not served (the output says what); 2 wrong arguments or settings;
+3 the platform does not run or cannot be reached; 4 the platform could not start, or broke; 130 stopped before it was done.
+"""
+
+app = typer.Typer(
+    name="water", help="The water platform, from a dropped file to served results.", epilog=_CODES, no_args_is_help=True, add_completion=False
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document a line, for scripts.")]
+
+
+@app.command(epilog=_CODES)
+def up(as_json: AsJson = False) -> None:
+    """Start the platform of WATER_HOME and look after it until Ctrl-C or `water down`."""
+    output = Output(as_json=as_json)
+    with _explained(output), started(_settings(), output.whisper) as platform:
+        waiting: list[str] = []
+        while platform.waiting:
+            if platform.waiting != waiting:
+                waiting = platform.waiting
+                output.whisper(f"waiting for {', '.join(waiting)}")
+            platform.look()
+        output.addresses(platform)
+        while True:
+            platform.look()
+
+
+@app.command(epilog=_CODES)
+def down(as_json: AsJson = False) -> None:
+    """Stop the platform of WATER_HOME, wherever it was started, with all that a killed one left. Nothing to stop is fine."""
+    output = Output(as_json=as_json)
+    with _explained(output):
+        was_running = stopped(_settings())
+    output.say("stopped" if was_running else "nothing was running")
+    output.tell(stopped=was_running)
+
+
+@app.command(epilog=_CODES)
+def status(as_json: AsJson = False) -> None:
+    """Tell how the platform is: processes, database, files by status, what is stale, the last tick. Starts nothing; 3 when it does not run."""
+    from water_pipelines.commands.status import condition_of
+
+    output = Output(as_json=as_json)
+    with _explained(output):
+        condition = condition_of(_settings())
+    output.tell(**asdict(condition))
+    running = f"process {condition.supervisor}, {'ready' if condition.is_ready else 'starting'}" if condition.is_running else "not running"
+    output.facts({"home": condition.home, "platform": running, "database": condition.database, **condition.addresses})
+    if condition.programs:
+        output.table(("program", "process"), [(name, "not running" if pid is None else str(pid)) for name, pid in condition.programs.items()])
+    if condition.holds is None:
+        output.say(f"[yellow]{condition.reason}[/yellow]")
+    else:
+        holds = condition.holds
+        output.facts(
+            {"last tick": holds["tick_at"], "change": holds["change"], **{name: holds[name] for name in ("stations", "series", "observations")}}
+        )
+        output.table(("files", "number"), [*holds["files"].items()])
+        stages = [(each["asset"], each["rows"], each["computed_units"], each["stale_units"], each["computed_at"]) for each in holds["stages"]]
+        output.table(("stage", "rows", "units", "stale", "computed at"), stages)
+    raise typer.Exit(DONE if condition.is_running else NOT_RUNNING)
+
+
+@app.command(epilog=_CODES)
+def drop(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, or folders with all they hold.", show_default=False)],
+    prefix: Annotated[str, typer.Option(help="Folder of the inbox, such as river/upper; it chooses the mapping in force.")] = "",
+    mapping: Annotated[Path | None, typer.Option(help="A mapping for these files alone.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drop files into the inbox and print the id of each one's job at once."""
+    from water_pipelines.commands import drop as dropping
+
+    output = Output(as_json=as_json)
+    with _explained(output):
+        try:
+            dropped = dropping.drop(_settings(), dropping.wanted(files, prefix, mapping))
+        except (dropping.CannotDrop, StoreError, OSError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    for each in dropped:
+        output.tell(file=str(each.path), key=each.key, kind=each.kind, bytes=each.bytes, job_id=each.job_id)
+    output.table(("job", "file", "kind", "bytes"), [(each.job_id and str(each.job_id), each.key, each.kind, each.bytes) for each in dropped])
+    if any(each.job_id is None for each in dropped):
+        output.say("[yellow]A job without an id depends on the mapping in force, which only a running database tells.[/yellow]")
+
+
+@app.command(epilog=_CODES)
+def migrate(as_json: AsJson = False) -> None:
+    """Make the databases and bring them to the present schema; an embedded server that does not run is started for it."""
+    from water_pipelines.commands import databases
+
+    output, settings = Output(as_json=as_json), _settings()
+    with _explained(output):
+        server = databases.server_of(settings)
+        was_running = databases.is_running(server)
+        try:
+            databases.start(settings, server)
+            databases.bring_up_to_date(settings, server)
+        finally:
+            if not was_running:
+                databases.stop(server)
+    output.say("the database is up to date")
+    output.tell(database=settings.database, dagster_database=settings.dagster_database, migrated=True)
+
+
+@app.command(epilog=_CODES)
+def verify(
+    url: Annotated[str | None, typer.Option("--api", help="Address of the API; that of the running platform by default.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the running API for stations, their series and data, and how these are linked, and say what is missing; 1 when something is."""
+    from water_pipelines.commands.asking import Api, NotReachable, api_of
+    from water_pipelines.commands.verify import verify as look_at_everything
+
+    output = Output(as_json=as_json)
+    with _explained(output):
+        try:
+            with Api(url) if url else api_of(_settings()) as api:
+                found = look_at_everything(api)
+        except NotReachable as error:
+            _fail(output, str(error), NOT_RUNNING)
+    output.tell(**asdict(found))
+    output.facts({"stations": found.stations, "series": found.series, "observations": found.observations})
+    if found.missing:
+        output.table(("missing to", "what"), [(each.subject, each.what) for each in found.missing])
+        raise typer.Exit(INCOMPLETE)
+    output.say("[green]nothing is missing[/green]")
+
+
+@app.command(epilog=_CODES)
+def demo(
+    data: Annotated[Path | None, typer.Option(help="A file or folder of yours in place of the sample.", show_default=False)] = None,
+    mapping: Annotated[Path | None, typer.Option(help="A mapping for it.", show_default=False)] = None,
+    oneshot: Annotated[bool, typer.Option("--oneshot", help="Stop when everything is served; 1 when a stage of the sample is missing.")] = False,
+    patience: Annotated[float, typer.Option(help="Seconds without any progress after which it is given up.")] = 240,
+    timeout: Annotated[float, typer.Option(help="Seconds after which it is given up in any case.")] = 3600,
+    as_json: AsJson = False,
+) -> None:
+    """Start the platform, drop the sample (a river and a water network of a year) or your own data, and show how it becomes results."""
+    from water_pipelines.commands import demo as demonstration
+    from water_pipelines.commands import drop as dropping
+
+    output, settings = Output(as_json=as_json), _settings()
+    with _explained(output, when_interrupted=INTERRUPTED if oneshot else DONE):
+        try:
+            own = dropping.wanted([data], mapping=mapping) if data is not None else None
+            complete = demonstration.run(settings, own, output, oneshot=oneshot, patience_s=patience, timeout_s=timeout)
+        except (dropping.CannotDrop, StoreError, OSError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    raise typer.Exit(DONE if complete else INCOMPLETE)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        for each in error.errors():
+            name = "_".join(map(str, each["loc"])).upper()
+            typer.echo(f"WATER_{name}: {each['msg']}" if name else each["msg"], err=True)
+        raise typer.Exit(WRONG_USAGE) from None
+
+
+@contextmanager
+def _explained(output: Output, *, when_interrupted: int = DONE) -> Iterator[None]:
+    """What went wrong, in its own words and by its exit code."""
+    try:
+        yield
+    except Interrupted:
+        output.say("stopped; no process is left")
+        output.tell(stopped=True)
+        raise typer.Exit(when_interrupted) from None
+    except (AlreadyRunning, PortTaken, ServerError, BinariesMissing, FileMissing, ProgramFailed) as error:
+        _fail(output, str(error), BROKEN)
+
+
+def _fail(output: Output, message: str, code: int) -> NoReturn:
+    if not output.as_json:
+        typer.echo(message, err=True)
+    output.tell(error=message, exit_code=code)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

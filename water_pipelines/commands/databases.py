@@ -1,0 +1,63 @@
+"""The two databases of the platform, its own and Dagster's: made where they are missing, and brought to the present schema."""
+
+from __future__ import annotations
+
+from water_pipelines.settings import Settings
+from water_pipelines.storage.database import Database
+from water_pipelines.storage.server import EmbeddedServer, ExternalServer, server_for
+
+Server = EmbeddedServer | ExternalServer
+
+
+def server_of(settings: Settings) -> Server:
+    """The database server that the settings name; nothing is started."""
+    return server_for(settings.home, settings.db_port, settings.database_url.get_secret_value() if settings.database_url else None)
+
+
+def is_running(server: Server) -> bool:
+    """Whether the server is there without being started: the embedded one is asked, another is taken to be."""
+    return not isinstance(server, EmbeddedServer) or server.status().running
+
+
+def database_of(settings: Settings, server: Server) -> Database:
+    """The platform's database on a server that runs; to be closed by the caller.
+
+    Raises
+    ------
+    ServerError
+        A server of somebody else's does not answer.
+    """
+    if isinstance(server, ExternalServer):
+        server.ensure_running()
+    return Database(server.url(settings.database), code_version=settings.code_version)
+
+
+def start(settings: Settings, server: Server) -> str:
+    """Start the server unless it runs and make both databases; gives the URL of Dagster's.
+
+    Raises
+    ------
+    ServerError
+        The server cannot be used; the message says why and what to do.
+    """
+    server.ensure_running()
+    server.ensure_database(settings.database)
+    if settings.dagster_database_url is None:
+        server.ensure_database(settings.dagster_database)
+        return server.url(settings.dagster_database)
+    dagster = ExternalServer(settings.dagster_database_url.get_secret_value())
+    dagster.ensure_database(settings.dagster_database)
+    return dagster.url()
+
+
+def stop(server: Server) -> None:
+    """Stop an embedded server; another is not ours to stop."""
+    if isinstance(server, EmbeddedServer):
+        server.stop()
+
+
+def bring_up_to_date(settings: Settings, server: Server) -> None:
+    """Migrate the platform's database; Dagster's processes see to their own."""
+    from water_pipelines.storage.migrate import migrate
+
+    migrate(server.url(settings.database), first_day=settings.first_day)

@@ -1,0 +1,120 @@
+"""The demo: a platform, files dropped into it, and how they become results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.live import Live
+from rich.table import Table
+
+from water_pipelines.commands.asking import Api
+from water_pipelines.commands.dagster_ui import NotLaunched, launch
+from water_pipelines.commands.drop import Wanted, drop, store_of
+from water_pipelines.commands.output import Output, shown
+from water_pipelines.commands.platform import Platform, started
+from water_pipelines.commands.sample import sample_of
+from water_pipelines.commands.watching import Progress, Watch
+from water_pipelines.settings import Settings
+
+_LOOK_EVERY_S = 1.0
+_LINE_EVERY_S = 5.0
+
+
+def run(settings: Settings, own: Sequence[Wanted] | None, output: Output, *, oneshot: bool, patience_s: float, timeout_s: float) -> bool:
+    """Start the platform, drop the sample or files of the user's own, and show their way until everything is served.
+
+    Without `oneshot` the platform runs on until somebody stops it.
+
+    Returns
+    -------
+    bool
+        Whether every stage of the sample holds something, or, of own files, whether any was loaded.
+    """
+    began = time.monotonic()
+    with started(settings, output.whisper) as platform, Api(platform.api, timeout_s=10) as api:
+        while "code server" in platform.waiting:
+            platform.look()
+        dropped = drop(settings, own if own is not None else sample_of(settings, datetime.now(UTC)))
+        output.say(f"dropped {len(dropped)} files into the inbox")
+        output.addresses(platform)
+        watch = Watch(api, store_of(settings), dropped)
+        reason = _follow(platform, watch, output, patience_s=patience_s, deadline=began + timeout_s)
+        complete = _summarise(watch.progress, reason, output, is_sample=own is None, seconds=time.monotonic() - began)
+        output.addresses(platform)
+        if not oneshot:
+            output.say("Ctrl-C stops the platform; what was loaded stays")
+        while not oneshot:
+            platform.look()
+    return complete
+
+
+def _follow(platform: Platform, watch: Watch, output: Output, *, patience_s: float, deadline: float) -> str | None:
+    """Show progress until everything is served; gives the reason where that is given up."""
+    with Live(console=output.console, auto_refresh=False, transient=True) as live:
+        look_at, line_at, has_ticked = 0.0, 0.0, False
+        while not watch.progress.is_done:
+            platform.look()
+            now = time.monotonic()
+            if not has_ticked and "web server" not in platform.waiting:
+                has_ticked = True
+                _tick(platform, output)
+            if now < look_at:
+                continue
+            progress = watch.look()
+            look_at = time.monotonic() + _LOOK_EVERY_S
+            if live.console.is_terminal and not output.as_json:
+                live.update(_table(progress, platform), refresh=True)
+            elif now >= line_at:
+                line_at = now + _LINE_EVERY_S
+                output.whisper(_line(progress, platform))
+                output.tell(
+                    progress={stage.name: stage.rows for stage in progress.stages}, waiting={s.name: s.waiting for s in progress.stages if s.waiting}
+                )
+            if now - progress.moved_at > patience_s:
+                return f"nothing has moved for {patience_s:.0f} s"
+            if now > deadline:
+                return "the time that was given is over"
+    return None
+
+
+def _tick(platform: Platform, output: Output) -> None:
+    """Let the clock tick once now: the schedule's first tick may be half an hour away."""
+    try:
+        launch(platform.ui, "tick_job")
+    except NotLaunched as error:
+        output.say(f"[yellow]the clock ticks at the next half-hour only: {error}[/yellow]")
+
+
+def _summarise(progress: Progress, reason: str | None, output: Output, *, is_sample: bool, seconds: float) -> bool:
+    """Say what every stage holds and what is missing; whether that is what was to be expected."""
+    for job in progress.refused:
+        output.say(f"[yellow]{job['prefix']}/{job['name']} was not loaded: {shown(job['error'])}[/yellow]")
+    rows = [(stage.name, stage.rows or ("missing" if is_sample else "no input"), stage.latest) for stage in progress.stages]
+    output.table(("stage", "rows", "latest"), rows, title=f"served after {seconds:.0f} s")
+    held = {stage.name: stage.rows for stage in progress.stages}
+    expected = not progress.missing and not progress.refused if is_sample else held.get("files", 0) > 0
+    complete = expected and reason is None
+    if not complete:
+        missing = f"without any row: {', '.join(progress.missing)}" if progress.missing else f"{len(progress.refused)} files were not loaded"
+        output.say(f"[red]not everything is served: {'; '.join(filter(None, (reason, missing)))}[/red]; the logs are in logs/ of the home")
+    refused = [{key: job[key] for key in ("id", "prefix", "name", "status", "error")} for job in progress.refused]
+    output.tell(complete=complete, seconds=round(seconds, 1), reason=reason, stages=held, missing=progress.missing, refused=refused)
+    return complete
+
+
+def _table(progress: Progress, platform: Platform) -> Table:
+    table = Table("stage", "rows", "waiting", box=None)
+    for name in platform.waiting:
+        table.add_row(f"[dim]{name}[/dim]", "", "starting")
+    for stage in progress.stages:
+        style = "green" if stage.rows and not stage.waiting else ""
+        table.add_row(stage.name, shown(stage.rows), shown(stage.waiting) if stage.waiting else "", style=style)
+    return table
+
+
+def _line(progress: Progress, platform: Platform) -> str:
+    if not progress.stages:
+        return f"waiting for {', '.join(platform.waiting) or 'the API'}"
+    return "  ".join(f"{stage.name} {stage.rows:,}" + (f" ({stage.waiting:,} to do)" if stage.waiting else "") for stage in progress.stages)
