@@ -12,7 +12,7 @@ class NoPickles(dg.IOManager):
         """Accept only that nothing is returned."""
         if obj is not None:
             raise TypeError(
-                f"{context.step_key} returned {type(obj).__name__}; an asset writes its table itself and returns what it reports, an op returns nothing"
+                f"{context.step_key} returned {type(obj).__name__}; an asset writes its table itself and returns what it reports, an op nothing"
             )
 
     def load_input(self, context: dg.InputContext) -> Any:

@@ -51,7 +51,7 @@ def make_yearly_partitions(context: dg.OpExecutionContext, platform: dg.Resource
 @dg.job(
     executor_def=dg.in_process_executor,
     tags=_SETTLES,
-    description="Empties the inbox: lands and loads files, and settles the days that they touched.",
+    description="Empties the inbox: lands, loads and settles what the files touch.",
 )
 def load_job() -> None:
     """See `land_load_and_settle`."""

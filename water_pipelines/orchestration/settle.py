@@ -43,6 +43,7 @@ class Dependency:
     units: Units | None = None
 
     def edge(self, asset: str, connection: Connection) -> Edge:
+        """The edge to the asset that reads, with the reach as it is now."""
         reach = self.reach if isinstance(self.reach, Reach) else self.reach(connection)
         return Edge(asset, reach, self.units)
 

@@ -25,7 +25,8 @@ class Series:
 def read_all(connection: Connection) -> list[Series]:
     """All series, by number."""
     query = (
-        "select s.series_id, s.natural_id, t.natural_id, s.property, s.unit, s.interval_s, coalesce(s.properties ->> 'time_zone', t.time_zone), t.network, t.zone"
+        "select s.series_id, s.natural_id, t.natural_id, s.property, s.unit, s.interval_s,"
+        " coalesce(s.properties ->> 'time_zone', t.time_zone), t.network, t.zone"
         " from core.series as s join core.station as t using (station_id) order by s.series_id"
     )
     return [Series(*row) for row in connection.execute(query)]

@@ -17,8 +17,8 @@ JOBS = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f01")
 _ONE_LANDER = 5_601_002
 _LOADING = 5_601_003
 _COLUMNS = (
-    "arrival, job_id, key, name, prefix, sha256, bytes, kind, mapping_version, mapping, arrived_at, landed_at, status, error, attempts, rows, rejected, run,"
-    " started_at, finished_at, withdrawn_at, superseded_by"
+    "arrival, job_id, key, name, prefix, sha256, bytes, kind, mapping_version, mapping, arrived_at, landed_at, status, error, attempts, rows,"
+    " rejected, run, started_at, finished_at, withdrawn_at, superseded_by"
 )
 
 
@@ -56,7 +56,7 @@ def job_id(sha256: str, prefix: str, mapping_version: str, kind: str) -> UUID:
     >>> job_id("ab", "river", "none", "data") == job_id("ab", "river", "none", "data")
     True
     """
-    return uuid5(JOBS, "\n".join((sha256, prefix, mapping_version, kind)))
+    return uuid5(JOBS, f"{sha256}\n{prefix}\n{mapping_version}\n{kind}")
 
 
 @contextmanager
@@ -84,7 +84,8 @@ def announce(
 ) -> SourceFile:
     """Fix the arrival number of a file before its landing is sealed; a file that is known already keeps the one it has.
 
-    Call it within `landing`, with the number that it gave. A file whose landing was cut off comes back with `landed_at` none and is landed again under its number.
+    Call it within `landing`, with the number that it gave. A file whose landing was cut off comes back with `landed_at` none and is
+    landed again under its number.
     """
     with database.connection() as connection:
         known = _find(connection, "sha256 = %s and prefix = %s and mapping_version = %s and kind = %s", (sha256, prefix, mapping_version, kind))
@@ -153,8 +154,8 @@ def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
             found = _find(connection, "arrival = %s and status in ('pending', 'running')", (arrival,))
             if found:
                 connection.execute(
-                    "update raw.source_file set status = 'running', attempts = attempts + 1, started_at = clock_timestamp(), finished_at = null, run = %s, error = null"
-                    " where arrival = %s",
+                    "update raw.source_file set status = 'running', attempts = attempts + 1, started_at = clock_timestamp(), finished_at = null,"
+                    " run = %s, error = null where arrival = %s",
                     (database.run, arrival),
                 )
             connection.commit()

@@ -17,16 +17,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 _IN_MEMORY_ROWS = 2_000_000
-_SCHEMA = pa.schema(
-    [
-        pa.field("series", pa.int32()),
-        pa.field("time", pa.timestamp("us", "UTC")),
-        pa.field("value", pa.float64()),
-        pa.field("qualifier", pa.int32()),
-        pa.field("source_row", pa.int32()),
-        pa.field("op", pa.int8()),
-    ]
-)
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("series", pa.int32()),
+    pa.field("time", pa.timestamp("us", "UTC")),
+    pa.field("value", pa.float64()),
+    pa.field("qualifier", pa.int32()),
+    pa.field("source_row", pa.int32()),
+    pa.field("op", pa.int8()),
+]
+_SCHEMA = pa.schema(_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Spool:
 
     def _spill(self) -> None:
         if self._writer is None:
-            self._file = tempfile.TemporaryFile(dir=self._directory, prefix="water-spool-")
+            self._file = tempfile.TemporaryFile(dir=self._directory, prefix="water-spool-")  # noqa: SIM115  # closed with the spool
             self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
         for batch in self._batches:
             self._writer.write_batch(batch)

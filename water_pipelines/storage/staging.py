@@ -33,6 +33,7 @@ class Table:
 
     @property
     def identifier(self) -> sql.Identifier:
+        """The name for use in a statement."""
         return sql.Identifier(*self.name.split("."))
 
 
@@ -70,6 +71,7 @@ class Edge:
     units: Callable[[NDArray[np.datetime64], NDArray[np.datetime64]], Sequence[str]] | None = None
 
     def stale_units(self, first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> Sequence[str]:
+        """The units that changes within [first_i, last_i] make stale."""
         if self.units is not None:
             return self.units(first, last)
         return [str(day) for day in affected_days(first, last, self.reach)]

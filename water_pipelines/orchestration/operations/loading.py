@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +124,8 @@ def _claims(stations: dict[str, Station], series: dict[str, SeriesClaim], spool:
         natural_id: {"inferred_interval_s": intervals.get(natural_id), **each.attributes, "station": each.station}
         for natural_id, each in series.items()
     }
-    return Claims({**{each.station: {} for each in series.values()}, **{name: station.attributes for name, station in stations.items()}}, said)
+    named: dict[str, dict[str, Any]] = {each.station: {} for each in series.values()}
+    return Claims({**named, **{name: station.attributes for name, station in stations.items()}}, said)
 
 
 def _usual_intervals(spool: Spool) -> dict[str, float | None]:
