@@ -200,6 +200,8 @@ def quantiles_of_sorted(ordered: FloatArray, least: int, level: FloatArray | Non
     same for all series [q], its own for each [s, q], or `QUANTILES`.
     """
     level = np.array(QUANTILES) if level is None else level
+    if ordered.shape[1] == 0:
+        return np.full((len(ordered), level.shape[-1]), np.nan)
     number = np.isfinite(ordered).sum(axis=1)[:, None]
     top = np.maximum(number - 1, 0)
     rank = np.clip(level * (number + 1) - 1, 0, top)

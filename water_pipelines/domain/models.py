@@ -212,8 +212,8 @@ class _Past:
         usual = _usual(local.value)
         if scale is None:
             scale = mean_of_known(np.abs(local.value - usual))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value, usual = local.value / scale[:, None], usual / scale[:, None]
+        unit = np.where(scale > 0, scale, np.nan)[:, None]
+        value, usual = local.value / unit, usual / unit
         return cls(local, scale, value, usual, value - usual)
 
     def recent(self, issue: Int64Array) -> tuple[FloatArray, ...]:
