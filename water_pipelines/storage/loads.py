@@ -359,12 +359,13 @@ class _Load:
         return kept
 
     def _known(self, touched: _SeriesDays) -> tuple[_SeriesDays, _SeriesDays]:
-        """Series-days on which only earlier arrivals were loaded, and those on which a later one was."""
+        """Series-days on which only earlier arrivals were loaded, and those on which a later one was; others than `touched` may be among them."""
         assert self._mine is not None
+        # the days of all series, rather than each series' own: an array of all pairs costs more than what it leaves out
         found = self._connection.execute(
-            "select series_id, day, max(load.arrival) > %s from unnest(%s::int[], %s::date[]) as t(series_id, day)"
-            " join raw.load_day using (series_id, day) join raw.load as load using (load_id) group by 1, 2",
-            (self._mine.arrival, touched.series.tolist(), touched.days.tolist()),
+            "select series_id, day, max(load.arrival) > %s from raw.load_day join raw.load as load using (load_id)"
+            " where series_id = any(%s) and day = any(%s::date[]) group by 1, 2",
+            (self._mine.arrival, np.unique(touched.series).tolist(), np.unique(touched.days).tolist()),
         ).fetchall()
         if not found:
             return _NONE, _NONE
