@@ -16,6 +16,7 @@ from water_pipelines import logs
 from water_pipelines.api.errors import handle_errors
 from water_pipelines.api.requests import RequestIds
 from water_pipelines.api.routes import anomalies, dashboard, datasets, nodes, predictions, quality, stations, status, time_series
+from water_pipelines.api.schemas import with_examples
 from water_pipelines.domain.reporting import ReportingLimits
 from water_pipelines.settings import Settings
 from water_pipelines.storage.database import Database
@@ -58,6 +59,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
             database.close()
 
     app = FastAPIOffline(title="water_pipelines", version=settings.code_version, description=_DESCRIPTION, lifespan=lifespan)
+    generate = app.openapi
+    app.openapi = lambda: with_examples(generate())  # type: ignore[method-assign]  # the way that FastAPI's manual gives
     app.state.database = database
     app.state.dagster_url = dagster_url or _dagster_url(settings)
     app.state.reporting_limits = ReportingLimits(settings.station_late_after, settings.station_silent_after, settings.station_inactive_after)

@@ -270,9 +270,11 @@ class Quality(Shape):
 
 
 class ForecastScore(Shape):
-    """How well the champion's last scored issue did, for near and for far leads."""
+    """How well the champion's last scored issue did, by lead."""
 
-    lead_bucket: Literal["day1", "days2-7"]
+    lead_bucket: str
+    lead_from_h: int
+    lead_to_h: int
     issued_at: datetime
     n: int = Field(description="Hours with truth.")
     mae: float
@@ -498,16 +500,6 @@ class PlatformStatus(Shape):
     stages: list[Stage]
 
 
-class ProblemError(Shape):
-    """One fault of a request."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    where: str = Field(alias="in")
-    name: str
-    message: str
-
-
 class ProblemDetails(Shape):
     """An error (RFC 9457)."""
 
@@ -517,7 +509,7 @@ class ProblemDetails(Shape):
     detail: str
     instance: str
     request_id: str
-    errors: list[ProblemError] | None = None
+    errors: list[dict[Literal["in", "name", "message"], str]] | None = None
 
 
 _REF: dict[str, Any] = {
@@ -672,7 +664,9 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
                 "model": ["ridge"],
                 "scores": [
                     {
-                        "lead_bucket": "day1",
+                        "lead_bucket": "1-6h",
+                        "lead_from_h": 1,
+                        "lead_to_h": 6,
                         "issued_at": "2026-02-27T00:00:00Z",
                         "n": 24,
                         "mae": 0.41,
@@ -790,12 +784,20 @@ PROBLEM_EXAMPLE: dict[str, Any] = {
 
 
 def answers(shape: type[Shape], *, csv: str | None = None, statuses: tuple[int, ...] = (400, 404, 422, 503)) -> dict[int | str, dict[str, Any]]:
-    """What a route may answer, for the OpenAPI document: its shape with an example, and problem details."""
-    content: dict[str, Any] = {"application/json": {"example": EXAMPLES[shape]}}
-    if csv is not None:
-        content["text/csv"] = {"example": csv, "schema": {"type": "string"}}
+    """What a route may answer, for the OpenAPI document: its shape, and problem details."""
+    content = {} if csv is None else {"text/csv": {"example": csv, "schema": {"type": "string"}}}
     problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _PROBLEM_SCHEMA, "example": PROBLEM_EXAMPLE}}}
     return {200: {"model": shape, "description": shape.__doc__, "content": content}, **dict.fromkeys(statuses, problem)}
+
+
+def with_examples(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with the example of each answer. FastAPI itself would leave out every null of it."""
+    examples = {f"#/components/schemas/{shape.__name__}": example for shape, example in EXAMPLES.items()}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"]["200"]["content"]["application/json"]
+            content["example"] = examples[content["schema"]["$ref"]]
+    return document
 
 
 _PROBLEM_SCHEMA = ProblemDetails.model_json_schema()

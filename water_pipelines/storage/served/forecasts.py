@@ -36,8 +36,10 @@ order by f.target_at, f.model = %(champion)s desc
 """
 
 _SCORES = """
-select distinct on (s.lead_bucket) s.lead_bucket, s.issued_at, s.n, s.mae, s.pinball, s.coverage_90, s.width_90, s.skill from {scores} as s
-where s.series_id = %(series)s and s.model = %(champion)s and s.issued_at <= %(issued_at)s order by s.lead_bucket, s.issued_at desc
+select distinct on (s.lead_from_h, s.lead_bucket)
+    s.lead_bucket, s.lead_from_h, s.lead_to_h, s.issued_at, s.n, s.mae, s.pinball, s.coverage_90, s.width_90, s.skill
+from {scores} as s where s.series_id = %(series)s and s.model = %(champion)s and s.issued_at <= %(issued_at)s
+order by s.lead_from_h, s.lead_bucket, s.issued_at desc
 """
 
 _RECENT = """
