@@ -53,7 +53,7 @@ def run(settings: Settings, own: Sequence[Wanted] | None, output: Output, *, one
 def _follow(platform: Platform, watch: Watch, output: Output, *, patience_s: float, deadline: float) -> str | None:
     """Show progress until everything is served; gives the reason where that is given up."""
     with Live(console=output.console, auto_refresh=False, transient=True) as live:
-        look_at, line_at, has_ticked = 0.0, 0.0, False
+        look_at, line_at, last_line, has_ticked = 0.0, 0.0, "", False
         while not watch.progress.is_done:
             platform.look()
             now = time.monotonic()
@@ -68,7 +68,9 @@ def _follow(platform: Platform, watch: Watch, output: Output, *, patience_s: flo
                 live.update(_table(progress, platform), refresh=True)
             elif now >= line_at:
                 line_at = now + _LINE_EVERY_S
-                output.whisper(_line(progress, platform))
+                if (line := _line(progress, platform)) != last_line:
+                    output.whisper(line)
+                last_line = line
                 output.tell(
                     progress={stage.name: stage.rows for stage in progress.stages}, waiting={s.name: s.waiting for s in progress.stages if s.waiting}
                 )
@@ -115,6 +117,6 @@ def _table(progress: Progress, platform: Platform) -> Table:
 
 
 def _line(progress: Progress, platform: Platform) -> str:
-    if not progress.stages:
-        return f"waiting for {', '.join(platform.waiting) or 'the API'}"
-    return "  ".join(f"{stage.name} {stage.rows:,}" + (f" ({stage.waiting:,} to do)" if stage.waiting else "") for stage in progress.stages)
+    begun = [stage for stage in progress.stages if stage.rows or stage.waiting]
+    said = [f"{stage.name} {stage.rows:,}" + (f" ({stage.waiting:,} to do)" if stage.waiting else "") for stage in begun]
+    return "  ".join([*said, *(f"[{name} starts]" for name in platform.waiting)]) or "waiting for the API"

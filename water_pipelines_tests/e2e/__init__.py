@@ -1,0 +1,1 @@
+"""A whole platform, started as users start it, seen from outside."""
