@@ -110,7 +110,7 @@ def _members(archive: zipfile.ZipFile, mapping: Mapping) -> list[zipfile.ZipInfo
     found = []
     for member in archive.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]:
+        if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")):
             raise UnreadableFile(f"The zip file names a member outside of itself ({member.filename!r}), which no honest program writes.")
         if member.is_dir() or path.parts[0] == "__MACOSX" or path.name.startswith("."):
             continue

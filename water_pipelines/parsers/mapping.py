@@ -81,7 +81,7 @@ def zone_name(zone: str) -> str | None:
         return zone
     if offset == 0:
         return "UTC"
-    return f"Etc/GMT{-offset // 3600:+d}" if offset % 3600 == 0 and -14 * 3600 <= offset <= 14 * 3600 else None
+    return f"Etc/GMT{-offset // 3600:+d}" if offset % 3600 == 0 and -12 * 3600 <= offset <= 14 * 3600 else None
 
 
 def check_zone(zone: str) -> str:

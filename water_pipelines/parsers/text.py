@@ -20,6 +20,7 @@ from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.readings import read_table
 from water_pipelines.parsers.table import Chunk, Table, shorten
 
+_CAREFUL_BYTES = 1 << 17
 _LONGEST_RECORD = 50
 """Lines that one quoted cell may span: a quote that never closes must not swallow the rest of the file."""
 
@@ -71,9 +72,39 @@ def _chunks(stream: BinaryIO, charset: str, found: Dialect) -> Iterator[Chunk]:
         if not rows:
             line += _count_lines(block)
             continue
-        chunk = _split_fast(rows, line + skip, found)
-        yield chunk or _split_carefully(rows, line + skip, found)
-        line += skip + (chunk.frame.height if chunk else _count_lines(rows))
+        line += skip
+        for chunk, lines in _split(rows, line, found):
+            yield chunk
+            line += lines
+
+
+def _split(block: bytes, line: int, found: Dialect) -> Iterator[tuple[Chunk, int]]:
+    """Chunks with their number of lines: the whole block where it is clean, else the halves that are, else what is left line by line."""
+    chunk = _split_fast(block, line, found)
+    if chunk is not None:
+        yield chunk, chunk.frame.height
+        return
+    middle = _middle(block) if len(block) > _CAREFUL_BYTES else 0
+    if middle:
+        lines = 0
+        for half in (block[:middle], block[middle:]):
+            for chunk, count in _split(half, line + lines, found):
+                yield chunk, count
+                lines += count
+        return
+    yield _split_carefully(block, line, found), _count_lines(block)
+
+
+def _middle(block: bytes) -> int:
+    """Where a line ends near the middle, and no quoted cell is open; 0 where there is none."""
+    middle = len(block) // 2
+    for _ in range(_LONGEST_RECORD):
+        middle = block.find(b"\n", middle) + 1
+        if middle in (0, len(block)):
+            return 0
+        if block.count(b'"', 0, middle) % 2 == 0:
+            return middle
+    return 0
 
 
 def _count_lines(block: bytes) -> int:
@@ -130,7 +161,8 @@ def _split_carefully(block: bytes, line: int, found: Dialect) -> Chunk:
             continue
         rows.append([cell or None for cell in cells[:width]] + [None] * (width - len(cells)))
         source_rows.append(number)
-    frame = pl.DataFrame(rows, schema={str(position): pl.String for position in range(width)}, orient="row")
+    cells_of = list(zip(*rows, strict=True)) if rows else [()] * width
+    frame = pl.DataFrame({str(position): pl.Series(cells_of[position], dtype=pl.String) for position in range(width)})
     return Chunk(frame, np.array(source_rows, dtype=np.int32), rejected)
 
 

@@ -25,6 +25,7 @@ _EPOCHS = {"epoch_s": MICROSECONDS, "epoch_ms": 1_000, "epoch_us": 1, "epoch_ns"
 _EPOCH_DIGITS = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
 _EXCEL_EPOCH = int(np.datetime64("1899-12-30", "us").astype(np.int64))
 _MOST_SHAPES = 400
+_DIRECTIVES = frozenset("YymdeHkIlMSfpPbBhjzZTRFDC.3:#n ")
 
 _YEAR_FIRST = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}")
 _YEAR_LAST = re.compile(r"\d{1,2}([-/. ])\d{1,2}\1(\d{4}|\d{2})(?!\d)")
@@ -240,15 +241,14 @@ def _find_order(columns: Iterable[pl.Series], example: str) -> bool:
 
 
 def _strptime_of(declared: str) -> str:
-    if "%" in declared:
-        return declared.replace(".%f", "%.f").replace("%.%f", "%.f")
-    for token, directive in _TOKENS:
-        declared = declared.replace(token, directive)
+    said = declared
     if "%" not in declared:
-        raise UnreadableFile(
-            f"time_format: {declared!r} says nothing about a time. Write for instance DD/MM/YYYY HH:mm, %Y-%m-%d %H:%M, epoch_s or excel."
-        )
-    return declared
+        for token, directive in _TOKENS:
+            declared = declared.replace(token, directive)
+    directives = re.findall(r"%(.)", declared)
+    if not directives or not set(directives) <= _DIRECTIVES:
+        raise UnreadableFile(f"time_format: {said!r} is no format of times. Write for instance DD/MM/YYYY HH:mm, %Y-%m-%d %H:%M, epoch_s or excel.")
+    return declared.replace(".%f", "%.f")
 
 
 def _states(length: int, state: int) -> NDArray[np.int8]:

@@ -1,0 +1,104 @@
+"""Times: every way of writing them, whole columns at once."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from water_pipelines.parsers.contract import UnreadableFile
+from water_pipelines.parsers.mapping import Mapping
+from water_pipelines.parsers.times import ABSENT, AWARE, NAIVE, UNREADABLE, TimeReader, decide
+
+
+def moment(text: str) -> int:
+    """Microseconds since 1970."""
+    return int(np.datetime64(text, "us").astype(np.int64))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant", "state"),
+    [
+        ("2020-01-05T03:04:05Z", "2020-01-05T03:04:05", AWARE),
+        ("2020-01-05T03:04:05.25+01:00", "2020-01-05T02:04:05.25", AWARE),
+        ("2020-01-05T03:04:05.123456789Z", "2020-01-05T03:04:05.123456", AWARE),
+        ("2020-01-05 03:04:05 +0100", "2020-01-05T02:04:05", AWARE),
+        ("2020-01-05 03:04 UTC", "2020-01-05T03:04", AWARE),
+        ("20200105T030405Z", "2020-01-05T03:04:05", AWARE),
+        ("7/01/2008 12:00:00 -05:30", "2008-01-07T17:30", AWARE),
+        ("2020-01-05", "2020-01-05", NAIVE),
+        ("2020/1/5 3:04", "2020-01-05T03:04", NAIVE),
+        ("05.01.2020 03:04:05", "2020-01-05T03:04:05", NAIVE),
+        ("5/1/20 3:04 PM", "2020-01-05T15:04", NAIVE),
+        ("5/1/2020 12:00:00 am", "2020-01-05T00:00", NAIVE),
+        ("202001050304", "2020-01-05T03:04", NAIVE),
+        ("20200105", "2020-01-05", NAIVE),
+        ("5-Jan-2020 03:04", "2020-01-05T03:04", NAIVE),
+        ("Jan 5, 2020 03:04", "2020-01-05T03:04", NAIVE),
+        ("2020-01-05 24:00", "2020-01-06T00:00", NAIVE),
+    ],
+)
+def test_a_time_is_read_as_it_is_written(written: str, meant: str, state: int) -> None:
+    """One value, alone and among others of another shape, with blanks around it."""
+    reader = TimeReader("text", day_first=True)
+    for column, at in (([written], 0), (["1999-12-31", "x", f" {written} ", None], 2)):
+        found = reader.read(pl.Series(column))
+        assert (int(found.micros[at]), int(found.state[at])) == (moment(meant), state)
+
+
+def test_what_is_no_time_is_told_from_what_is_empty() -> None:
+    """Words, impossible dates and plain numbers cannot be read; blanks and nulls are absent."""
+    found = TimeReader("text").read(pl.Series(["noon", "2020-13-05", "12.5", "", None, "  ", "2020-01-01"]))
+    assert found.state.tolist() == [UNREADABLE] * 3 + [ABSENT] * 3 + [NAIVE]
+
+
+@pytest.mark.parametrize(
+    ("declared", "written", "meant", "state"),
+    [
+        ("DD/MM/YYYY HH:mm", "05/01/2020 03:04", "2020-01-05T03:04", NAIVE),
+        ("%Y%m%d%H", "2020010503", "2020-01-05T03:00", NAIVE),
+        ("%Y-%j", "2020-032", "2020-02-01", NAIVE),
+        ("%Y-%m-%d %H:%M:%S%z", "2020-01-05 03:04:05+01:00", "2020-01-05T02:04:05", AWARE),
+        ("epoch_s", "1577836800", "2020-01-01", AWARE),
+        ("epoch_s", "1577836800.5", "2020-01-01T00:00:00.5", AWARE),
+        ("epoch_ms", "1577836800123", "2020-01-01T00:00:00.123", AWARE),
+        ("excel", "43831.25", "2020-01-01T06:00", NAIVE),
+    ],
+)
+def test_a_declared_format_is_followed(declared: str, written: str, meant: str, state: int) -> None:
+    """The mapping's time_format wins, in strptime's or in a spreadsheet's letters, or as an epoch."""
+    column = pl.Series([written, "nonsense"])
+    found = decide(column, Mapping(time_format=declared), header="", whole_file=list).read(column)
+    assert (int(found.micros[0]), found.state.tolist()) == (moment(meant), [state, UNREADABLE])
+
+
+@pytest.mark.parametrize("declared", ["soon", "%Q"])
+def test_a_format_that_says_nothing_is_refused(declared: str) -> None:
+    """A format without a directive, or with an unknown one, is named as such."""
+    column = pl.Series(["2020"])
+    with pytest.raises(UnreadableFile, match="time_format"):
+        decide(column, Mapping(time_format=declared), header="", whole_file=list).read(column)
+
+
+@pytest.mark.parametrize(("later", "day_first"), [("13/02/2020", True), ("02/13/2020", False)])
+def test_the_order_of_day_and_month_follows_from_the_whole_file(later: str, day_first: bool) -> None:
+    """The first thousands of values may be ambiguous: one number above 12 further down tells."""
+    sample = pl.Series(["01/02/2020", "02/02/2020"])
+    assert decide(sample, Mapping(), header="", whole_file=lambda: [sample, pl.Series([later])]).day_first is day_first
+
+
+@pytest.mark.parametrize("others", [[], ["13/02/2020", "02/13/2020"]])
+def test_an_order_that_nothing_tells_is_asked_for(others: list[str]) -> None:
+    """No number above 12, or such numbers in both places: the message shows the line to write."""
+    sample = pl.Series(["01/02/2020", *others])
+    with pytest.raises(UnreadableFile, match="day_first: true"):
+        decide(sample, Mapping(), header="", whole_file=lambda: [sample])
+
+
+def test_a_header_may_state_the_order() -> None:
+    """A format in the header, such as DD/MM/YYYY, declares it without a look at the rest."""
+    assert decide(pl.Series(["01/02/2020"]), Mapping(), header="Date (DD/MM/YYYY HH:mm)", whole_file=list).day_first is True
+
+
+def test_a_number_that_could_be_a_date_or_seconds_is_asked_for() -> None:
+    """2020010112 may be a day and hour, or seconds in the year 2034."""
+    with pytest.raises(UnreadableFile, match="time_format: epoch_s"):
+        decide(pl.Series(["2020010112"]), Mapping(), header="", whole_file=list)
