@@ -18,21 +18,9 @@ from numpy.typing import NDArray
 from water_pipelines.domain.bands import Bands, daily_shift, joined
 from water_pipelines.domain.neighbours import RUN_BREAKS, median_of_five, step_size, unchanging_runs
 from water_pipelines.domain.reach import Reach
-from water_pipelines.domain.series import (
-    BoolArray,
-    FloatArray,
-    Int32Array,
-    Observations,
-    TimeArray,
-    starts_of_runs,
-)
+from water_pipelines.domain.series import BoolArray, FloatArray, Int32Array, Observations, TimeArray, starts_of_runs
 
-OUTSIDE_BAND, MISSING_DATA, STUCK_SENSOR, LEVEL_SHIFT = (
-    "outside_band",
-    "missing_data",
-    "stuck_sensor",
-    "level_shift",
-)
+OUTSIDE_BAND, MISSING_DATA, STUCK_SENSOR, LEVEL_SHIFT = ("outside_band", "missing_data", "stuck_sensor", "level_shift")
 KINDS = (OUTSIDE_BAND, MISSING_DATA, STUCK_SENSOR, LEVEL_SHIFT)
 SEVERITIES = ("low", "medium", "high")
 
@@ -96,11 +84,7 @@ class Segments:
 
 
 def find_segments(
-    observations: Observations,
-    bands: Callable[[np.datetime64], Bands | None],
-    intervals: Mapping[int, float],
-    days: TimeArray,
-    as_of: np.datetime64,
+    observations: Observations, bands: Callable[[np.datetime64], Bands | None], intervals: Mapping[int, float], days: TimeArray, as_of: np.datetime64
 ) -> Segments:
     """Find what is unusual on some UTC days.
 
@@ -305,10 +289,7 @@ def _level_shift(points: _Points) -> _Rows:
     cell = np.cumsum(new) - 1
     count = np.diff(np.append(first, size))
     shift = daily_shift(relative, cell, len(first), points.limit("per_day", first))
-    follows = ~_begins(
-        observations.series[first],
-        points.day[first] - np.cumsum(np.ones(len(first), dtype="timedelta64[D]")),
-    )
+    follows = ~_begins(observations.series[first], points.day[first] - np.cumsum(np.ones(len(first), dtype="timedelta64[D]")))
     before = np.where(follows, np.roll(shift, 1), np.nan)
     with np.errstate(invalid="ignore"):
         above = np.minimum(shift, before) / points.limit("shift_high", first)
@@ -331,26 +312,17 @@ def _level_shift(points: _Points) -> _Rows:
 
 
 def _missing_data(
-    present: Observations,
-    bands: Callable[[np.datetime64], Bands | None],
-    intervals: Mapping[int, float],
-    days: TimeArray,
-    as_of: np.datetime64,
+    present: Observations, bands: Callable[[np.datetime64], Bands | None], intervals: Mapping[int, float], days: TimeArray, as_of: np.datetime64
 ) -> _Rows:
     slices = dict(present.spans())
+    due = np.array(sorted(series for series, seconds in intervals.items() if seconds <= _DAY / _SECOND), dtype=np.int32)
+    _, row_of = _together(bands, days, due)
+    in_bands = row_of[days.astype(np.int64) - (days.astype(np.int64).min() if len(days) else 0)] >= 0
     nothing = np.empty(0, dtype="datetime64[us]")
-    expected = [bands(day) for day in days]
     found = [(np.empty(0, np.int32), days[:0], nothing, nothing, np.empty(0))]
-    for series, seconds in sorted(intervals.items()):
-        if seconds > _DAY / _SECOND:
-            continue
+    for number, series in enumerate(due.tolist()):
         time = present.time[slices.get(series, slice(0, 0))]
-        number = np.array([series], dtype=np.int32)
-        in_bands = np.array(
-            [each is not None and each.rows(number)[0] >= 0 for each in expected],
-            dtype=np.bool_,
-        )
-        day, start, end, allowed = _gaps(time, seconds, in_bands, days, as_of)
+        day, start, end, allowed = _gaps(time, intervals[series], in_bands[:, number], days, as_of)
         found.append((np.full(len(day), series, dtype=np.int32), days[day], start, end, allowed))
     series_of, day_of, start, end, allowed = (np.concatenate(column) for column in zip(*found, strict=True))
     unknown = np.full(len(start), np.nan)
@@ -369,11 +341,7 @@ def _missing_data(
 
 
 def _gaps(
-    time: TimeArray,
-    interval_s: float,
-    in_bands: BoolArray,
-    days: TimeArray,
-    as_of: np.datetime64,
+    time: TimeArray, interval_s: float, in_bands: BoolArray, days: TimeArray, as_of: np.datetime64
 ) -> tuple[NDArray[np.intp], TimeArray, TimeArray, FloatArray]:
     """Day (position in `days`), start, end and seconds allowed of each stretch of a day without the values that were due.
 
@@ -387,10 +355,7 @@ def _gaps(
     first = np.searchsorted(midnight + _DAY, padded[before], side="right")
     number = np.searchsorted(midnight, padded[before + 1], side="left") - first
     gap = np.repeat(before, np.maximum(number, 0))
-    day = np.arange(len(gap)) - np.repeat(
-        np.cumsum(np.maximum(number, 0)) - np.maximum(number, 0) - first,
-        np.maximum(number, 0),
-    )
+    day = np.arange(len(gap)) - np.repeat(np.cumsum(np.maximum(number, 0)) - np.maximum(number, 0) - first, np.maximum(number, 0))
     opens, closes = midnight[day], midnight[day] + _DAY
     last, following = padded[gap], padded[gap + 1]
     was_heard = last >= opens - ANOMALY_REACH.looks_back
@@ -409,12 +374,7 @@ def _gaps(
 
 
 def _rows(kind: str, series: Int32Array, day: TimeArray, **columns: NDArray[np.generic]) -> _Rows:
-    return {
-        "series": series,
-        "day": day,
-        "kind": np.full(len(series), kind, dtype=_TEXT),
-        **columns,
-    }
+    return {"series": series, "day": day, "kind": np.full(len(series), kind, dtype=_TEXT), **columns}
 
 
 def _doublings(seconds: FloatArray, limit: FloatArray) -> FloatArray:

@@ -21,14 +21,7 @@ from water_pipelines.domain.cutoffs import WEEK, last_cutoff
 from water_pipelines.domain.known import mean_of_known, median_of_known
 from water_pipelines.domain.neighbours import median_of_five, step_size, unchanging_runs
 from water_pipelines.domain.npz import from_npz, to_npz
-from water_pipelines.domain.series import (
-    BoolArray,
-    FloatArray,
-    Int32Array,
-    Int64Array,
-    Observations,
-    TimeArray,
-)
+from water_pipelines.domain.series import BoolArray, FloatArray, Int32Array, Int64Array, Observations, TimeArray
 from water_pipelines.domain.zones import Zones, local_clock, zone_names
 
 WINDOW = np.timedelta64(84, "D").astype("timedelta64[us]")
@@ -140,12 +133,7 @@ class Bands:
         before, after, weight = _between_bins(clock.second, self.within_hour_s[row])
         centre = _interpolated(self.centre, (row * 3 + _kind_of_day(clock.day)) * 24, before, after, weight)
         spread = _interpolated(self.spread, row * 24, before, after, weight)
-        return (
-            np.maximum(centre - self.low[row] * spread, self.floor[row]),
-            centre,
-            centre + self.high[row] * spread,
-            spread,
-        )
+        return (np.maximum(centre - self.low[row] * spread, self.floor[row]), centre, centre + self.high[row] * spread, spread)
 
     def to_bytes(self) -> bytes:
         """An ``.npz`` without pickle; the same bands give the same bytes."""
@@ -288,20 +276,10 @@ def _between_bins(second: Int64Array, within_hour_s: FloatArray) -> tuple[Int64A
     hours = (second - within_hour_s) * (1 / 3600)
     below = np.floor(hours)
     before = below.astype(np.int64)
-    return (
-        np.where(before < 0, 23, before),
-        np.where(before == 23, 0, before + 1),
-        hours - below,
-    )
+    return (np.where(before < 0, 23, before), np.where(before == 23, 0, before + 1), hours - below)
 
 
-def _interpolated(
-    table: FloatArray,
-    start: NDArray[np.integer],
-    before: Int64Array,
-    after: Int64Array,
-    weight: FloatArray,
-) -> FloatArray:
+def _interpolated(table: FloatArray, start: NDArray[np.integer], before: Int64Array, after: Int64Array, weight: FloatArray) -> FloatArray:
     bins = table.reshape(-1)
     first = bins[start + before]
     between: FloatArray = first + weight * (bins[start + after] - first)
@@ -380,11 +358,7 @@ def _weekly_largest(values: FloatArray, row: NDArray[np.integer], week: Int64Arr
     there = np.isfinite(values) & (week >= 0)
     largest = np.full(full.size, -np.inf)
     np.maximum.at(largest, row[there] * _WEEKS + week[there], values[there])
-    return np.where(
-        full & np.isfinite(largest.reshape(full.shape)),
-        largest.reshape(full.shape),
-        np.nan,
-    )
+    return np.where(full & np.isfinite(largest.reshape(full.shape)), largest.reshape(full.shape), np.nan)
 
 
 def _limit(weekly: FloatArray, margin: float) -> FloatArray:
@@ -409,30 +383,15 @@ def _shift_limits(relative: FloatArray, row: NDArray[np.integer], day: Int64Arra
     for sign in (-1, 1):
         lasting = np.minimum(sign * shift, sign * before).reshape(size, _WEEKS, 7)
         full = np.isfinite(lasting).sum(axis=2) >= _LEAST_DAYS_OF_A_WEEK
-        weekly = np.where(
-            full,
-            np.where(np.isfinite(lasting), lasting, -np.inf).max(axis=2, initial=-np.inf),
-            np.nan,
-        )
+        weekly = np.where(full, np.where(np.isfinite(lasting), lasting, -np.inf).max(axis=2, initial=-np.inf), np.nan)
         limits.append(np.maximum(_limit(weekly, _SHIFT_MARGIN), _SHIFT_LEAST))
     return limits[0], limits[1]
 
 
-def _stuck_limit(
-    past: Observations,
-    row: NDArray[np.integer],
-    week: Int64Array,
-    full: BoolArray,
-    per_day: FloatArray,
-) -> FloatArray:
+def _stuck_limit(past: Observations, row: NDArray[np.integer], week: Int64Array, full: BoolArray, per_day: FloatArray) -> FloatArray:
     """Seconds: thrice the longest run of a usual week, at least three hours and eight values; NaN above the most that is judged."""
     first, last = unchanging_runs(past)
-    longest = _weekly_largest(
-        (past.time[last] - past.time[first]) / np.timedelta64(1, "s"),
-        row[first],
-        week[first],
-        full,
-    )
+    longest = _weekly_largest((past.time[last] - past.time[first]) / np.timedelta64(1, "s"), row[first], week[first], full)
     least = np.maximum(STUCK_LEAST / np.timedelta64(1, "s"), _STUCK_VALUES * 86_400 / per_day)
     limit = np.maximum(_STUCK_MARGIN * median_of_known(longest), least)
     return np.where(limit <= STUCK_MOST / np.timedelta64(1, "s"), limit, np.nan)
