@@ -4,9 +4,9 @@ Fitted for all series at once at a weekly cut-off, from good values before it. A
 series to judge its next week. What to conclude from a value outside its band belongs to `domain/anomalies.py`.
 
 A band is a seasonal profile (local hour x workday, Saturday, Sunday; medians) on a level that follows the series as fast as paid
-off in its own past. Its limits are not a number of standard deviations: every limit is the second largest weekly extreme of eight
-weeks that were each predicted from the days before them, times a margin. An order statistic of weekly extremes holds its rate of
-false alarms whatever the distribution, for a flashy river as for a smooth tank, and one bad week does not widen it.
+off in its own past. Its limits are not a number of standard deviations: every limit is the largest weekly extreme of eight weeks that were
+each predicted from the days before them, but at most twice the second largest, times a margin. An order statistic of weekly extremes holds
+its rate of false alarms whatever the distribution, for a flashy river as for a smooth tank, and one bad week does not widen it much.
 """
 
 from __future__ import annotations
