@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+import numpy as np
 from psycopg import sql
 
 from water_pipelines.storage.copy import copy_rows
 from water_pipelines.storage.database import Connection, Database
+from water_pipelines.storage.staging import Edge, mark_readers
 
 _STATIONS = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f02")
 _SERIES = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f03")
 _PROVISIONING = 5_601_004
+_INFERRED = "inferred_interval_s"
 _STATION_COLUMNS = ("name", "description", "kind", "network", "zone", "latitude", "longitude", "elevation_m", "time_zone")
 _SERIES_COLUMNS = ("property", "unit", "name", "kind", "interval_s", "feature_of_interest")
 
@@ -69,53 +72,48 @@ def prepare(connection: Connection, claims: Claims) -> Provision:
 
 
 def _look(connection: Connection, claims: Claims) -> Provision:
-    stations = {
-        row[0]: row[1]
-        for row in connection.execute(
-            "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = 'station' and natural_id = any(%s) group by 1",
-            (list(claims.stations),),
-        )
-    }
-    series = {
-        row[0]: row[1]
-        for row in connection.execute(
-            "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = 'series' and natural_id = any(%s) group by 1",
-            (list(claims.series),),
-        )
-    }
-    ids: dict[str, int] = dict(
-        connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(claims.series),)).fetchall()
-    )
     is_news = any(
-        name not in known or not _covers(known[name], said)
-        for known, claim in ((stations, claims.stations), (series, claims.series))
-        for name, said in claim.items()
+        name not in known or not _covers(known[name], attributes)
+        for subject, said in (("station", claims.stations), ("series", claims.series))
+        for known in (_merged(connection, subject, list(said)),)
+        for name, attributes in said.items()
     )
-    return Provision(ids, is_news)
+    return Provision(series_ids(connection, list(claims.series)), is_news)
 
 
 def _covers(known: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
-    return all(known.get(key) == value for key, value in _stated(said).items())
+    return all(known.get(key) == value or (key == _INFERRED and key in known) for key, value in _stated(said).items())
 
 
 def _stated(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in attributes.items() if value is not None}
 
 
-def record(connection: Connection, arrival: int, claims: Claims, provision: Provision, *, without: Sequence[int] = ()) -> None:
-    """Write what a file says, drop what the arrivals `without` said, and make the stations and series that follow; call it with the clock held."""
+def record(connection: Connection, arrival: int, claims: Claims, provision: Provision, *, without: Sequence[int] = ()) -> list[int]:
+    """Write what a file says, drop what the arrivals `without` said, and make the stations and series that follow; call it with the clock held.
+
+    Returns
+    -------
+    Numbers of the series that were known and are now described otherwise, themselves or their station.
+    """
     dropped = connection.execute("delete from raw.claim where arrival = any(%s) returning subject, natural_id", ([arrival, *without],)).fetchall()
     for subject, said in (("station", claims.stations), ("series", claims.series)):
         rows = [(arrival, subject, natural_id, json.dumps(_stated(attributes))) for natural_id, attributes in sorted(said.items())]
         copy_rows(connection, sql.Identifier("raw", "claim"), ("arrival", "subject", "natural_id", "attributes"), rows)
-    if provision.is_news or dropped:
-        stations = {name for subject, name in dropped if subject == "station"}.union(claims.stations)
-        series = {name for subject, name in dropped if subject == "series"}.union(claims.series)
-        _rebuild(connection, sorted(stations), sorted(series), provision.series_ids)
+    if not provision.is_news and not dropped:
+        return []
+    stations = {name for subject, name in dropped if subject == "station"}.union(claims.stations)
+    series = {name for subject, name in dropped if subject == "series"}.union(claims.series)
+    return _rebuild(connection, sorted(stations), sorted(series), provision.series_ids)
 
 
-def merge_again(database: Database) -> tuple[int, int]:
-    """Merge the claims of all stations and series again, and write what differs; gives their numbers."""
+def merge_again(database: Database, edges: Sequence[Edge]) -> tuple[int, int]:
+    """Merge the claims of all stations and series again, and write what differs; gives their numbers.
+
+    Parameters
+    ----------
+    edges : what reads `core/series`.
+    """
     with database.connection() as connection:
         connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
         named = {
@@ -123,12 +121,20 @@ def merge_again(database: Database) -> tuple[int, int]:
             for subject in ("station", "series")
         }
         database.take_number(connection, "stations")
-        _rebuild(connection, named["station"], named["series"], {})
+        mark_readers_of_series(connection, edges, _rebuild(connection, named["station"], named["series"], {}))
     return len(named["station"]), len(named["series"])
 
 
-def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[str], series_ids: Mapping[str, int]) -> None:
-    """Merge the claims of stations and series again, in the order of arrival, and write what differs."""
+def mark_readers_of_series(connection: Connection, edges: Sequence[Edge], numbers: Sequence[int]) -> None:
+    """Mark stale what reads the description of series, on every day that holds values of them; call it with the clock held."""
+    days = connection.execute("select distinct day from raw.load_day where series_id = any(%s) order by day", (list(numbers),)).fetchall()
+    if days:
+        first = np.array([day for (day,) in days], dtype="datetime64[D]").astype("datetime64[us]")
+        mark_readers(connection, edges, first, first + (np.timedelta64(1, "D") - np.timedelta64(1, "us")))
+
+
+def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
+    """Merge the claims of stations and series again, in the order of arrival, and write what differs; gives the series that changed."""
     rows: list[tuple[Any, ...]] = [
         (
             natural_id,
@@ -139,16 +145,12 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
         )
         for natural_id, said in _merged(connection, "station", stations).items()
     ]
-    _upsert(connection, "station", ("natural_id", "uuid", *_STATION_COLUMNS, "properties"), rows)
+    moved = _upsert(connection, "station", ("natural_id", "uuid", *_STATION_COLUMNS, "properties"), rows)
     merged = _merged(connection, "series", series)
-    ids = {
-        **dict(connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(merged),)).fetchall()),
-        **series_ids,
-    }
+    ids = {**series_ids(connection, list(merged)), **numbers}
+    named = [said["station"] for said in merged.values()]
     stations_of: dict[str, int] = dict(
-        connection.execute(
-            "select natural_id, station_id from core.station where natural_id = any(%s)", ([said["station"] for said in merged.values()],)
-        ).fetchall()
+        connection.execute("select natural_id, station_id from core.station where natural_id = any(%s)", (named,)).fetchall()
     )
     rows = [
         (
@@ -160,20 +162,32 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
             said.get("unit"),
             said.get("name") or natural_id,
             said.get("kind") or "sensor",
-            said.get("interval_s") or said.get("inferred_interval_s"),
+            said.get("interval_s") or said.get(_INFERRED),
             said.get("feature_of_interest"),
             _rest(said, (*_SERIES_COLUMNS, "station")),
         )
         for natural_id, said in merged.items()
     ]
-    _upsert(connection, "series", ("natural_id", "uuid", "series_id", "station_id", *_SERIES_COLUMNS, "properties"), rows)
+    changed = _upsert(connection, "series", ("natural_id", "uuid", "series_id", "station_id", *_SERIES_COLUMNS, "properties"), rows)
+    query = "select series_id from core.series join core.station using (station_id) where station.natural_id = any(%s) or series.natural_id = any(%s)"
+    return [row[0] for row in connection.execute(query, (moved, changed))]
 
 
 def _merged(connection: Connection, subject: str, natural_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    query = (
-        "select natural_id, raw.merged(attributes order by arrival) from raw.claim where subject = %s and natural_id = any(%s) group by 1 order by 1"
-    )
-    return dict(connection.execute(query, (subject, list(natural_ids))).fetchall())
+    """All that was said of stations or series, merged in the order of arrival; an interval found in the data stays as it was first found."""
+    query = """
+        select natural_id, raw.merged(attributes order by arrival),
+            (array_agg(attributes -> %(inferred)s::text order by arrival) filter (where attributes ? %(inferred)s::text))[1]
+        from raw.claim where subject = %(subject)s and natural_id = any(%(names)s) group by natural_id order by natural_id
+    """
+    rows = connection.execute(query, {"inferred": _INFERRED, "subject": subject, "names": list(natural_ids)})
+    return {natural_id: {**said, _INFERRED: interval} if interval is not None else said for natural_id, said, interval in rows}
+
+
+def series_ids(connection: Connection, natural_ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of series by natural id; those that are not known are left out."""
+    query = "select natural_id, series_id from core.series where natural_id = any(%s)"
+    return dict(connection.execute(query, (list(natural_ids),)).fetchall())
 
 
 def _rest(said: Mapping[str, Any], columns: Sequence[str]) -> str:
@@ -182,7 +196,8 @@ def _rest(said: Mapping[str, Any], columns: Sequence[str]) -> str:
     return json.dumps(stated)
 
 
-def _upsert(connection: Connection, noun: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def _upsert(connection: Connection, noun: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Write what differs; gives the natural ids of rows that were there and changed."""
     values = [name for name in columns if name not in ("natural_id", "uuid", "series_id")]
     statement = sql.SQL(
         "insert into core.{noun} as t ({names}, since) values ({slots}, core.this_change())"
@@ -197,3 +212,5 @@ def _upsert(connection: Connection, noun: str, columns: Sequence[str], rows: Seq
     )
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
+    replaced = sql.SQL("select natural_id from history.{} where until = core.this_change()").format(sql.Identifier(noun))
+    return [row[0] for row in connection.execute(replaced)]

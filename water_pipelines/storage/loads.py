@@ -54,12 +54,14 @@ class Loaded:
     days: NDArray[np.datetime64] = field(default_factory=lambda: np.empty(0, dtype="datetime64[D]"))
 
 
-def load(database: Database, file: SourceFile, parsed: Parsed, *, edges: Sequence[Edge], reparse: Reparse) -> Loaded:
+def load(
+    database: Database, file: SourceFile, parsed: Parsed, *, edges: Sequence[Edge], series_edges: Sequence[Edge] = (), reparse: Reparse
+) -> Loaded:
     """Load a parsed file: its observations, stations and series, ledgers and stale marks, in one transaction.
 
     Parameters
     ----------
-    edges : what reads `core/observation`.
+    edges, series_edges : what reads `core/observation`, and `core/series`.
     reparse : gives the spool of another arrival, when a day must be replayed from its landed files.
     """
     qualifier_ids = _qualifier_ids(database, parsed.spool)
@@ -75,7 +77,8 @@ def load(database: Database, file: SourceFile, parsed: Parsed, *, edges: Sequenc
         waiting = [work.take(chunk, leaving) for chunk in parsed.spool.chunks()]
         work.replay(_SeriesDays(np.unique(np.concatenate([leaving.codes, *(each.codes for each in waiting)]))), reparse, without=superseded)
         change = work.write("load")
-        claiming.record(connection, file.arrival, parsed.claims, provision, without=superseded)
+        described = claiming.record(connection, file.arrival, parsed.claims, provision, without=superseded)
+        claiming.mark_readers_of_series(connection, series_edges, described)
         source_files.supersede(connection, superseded, by=file.arrival, change=change)
         mark_readers(connection, edges, *work.tally.spans())
         loaded = work.loaded(change)

@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 
 from water_pipelines.domain.quality import evaluations_by_day, flag_observations
-from water_pipelines.domain.reach import Reach, margin
+from water_pipelines.domain.reach import SAME_DAY, Reach, margin
 from water_pipelines.domain.rules import RuleSet, SeriesRules, default_rules
 from water_pipelines.orchestration.columns import column_schema
 from water_pipelines.orchestration.operations.loading import replay_days
@@ -60,7 +60,7 @@ def _plot(snapshot: Snapshot, days: Days) -> dict[str, Any]:
 
 @settled(
     key=["core", "observation_flag"],
-    reads={"core/observation": reach_of_rules},
+    reads={"core/observation": reach_of_rules, "core/series": SAME_DAY},
     partitions_def=by_day,
     group_name="observations",
     kinds={"python", "postgres"},

@@ -9,6 +9,7 @@ import dagster as dg
 
 from water_pipelines.orchestration.columns import column_schema
 from water_pipelines.orchestration.resources import Platform
+from water_pipelines.orchestration.settle import edges
 from water_pipelines.storage import claims
 
 
@@ -37,7 +38,9 @@ from water_pipelines.storage import claims
 def station(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> tuple[dg.MaterializeResult[Any], dg.MaterializeResult[Any]]:
     """Merge what all files say of stations and series, in the order of arrival, and write what differs."""
     with platform.during(context.run.run_id) as working:
-        stations, series = claims.merge_again(working.database)
+        with working.database.connection() as connection:
+            readers = edges(connection, "core/series")
+        stations, series = claims.merge_again(working.database, readers)
     return (
         dg.MaterializeResult(asset_key=["core", "station"], metadata={"dagster/row_count": stations}),
         dg.MaterializeResult(asset_key=["core", "series"], metadata={"dagster/row_count": series}),

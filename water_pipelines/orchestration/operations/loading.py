@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from water_pipelines.domain.intervals import usual_interval_s
 from water_pipelines.domain.rules import InvalidRules, RuleSet, default_rules
+from water_pipelines.orchestration.operations.facts import load_champion, load_forecast, load_model
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
@@ -91,8 +92,8 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
                 parsed.rejected,
             )
         with platform.database.connection() as connection:
-            readers = edges(connection, "core/observation")
-        return loads.load(platform.database, file, parsed, edges=readers, reparse=lambda arrival: _reparse(platform, arrival))
+            readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
+        return loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=lambda arrival: _reparse(platform, arrival))
 
 
 def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
@@ -200,5 +201,13 @@ def _text(platform: Platform, file: SourceFile) -> str:
         raise UnreadableFile(f"{file.name} is not UTF-8 text: {error}") from error
 
 
-LOADERS: dict[str, Loader] = {"data": _load_data, "mapping": _load_mapping, "rules": _load_rules, "tick": load_tick}
+LOADERS: dict[str, Loader] = {
+    "data": _load_data,
+    "mapping": _load_mapping,
+    "rules": _load_rules,
+    "tick": load_tick,
+    "model": load_model,
+    "forecast": load_forecast,
+    "champion": load_champion,
+}
 """Kind of a landed file -> what loads it."""
