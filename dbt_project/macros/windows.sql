@@ -58,7 +58,7 @@
 {% macro values_expected(from, until, anchor) -%}
     greatest(
         0,
-        ceil(extract(epoch from least({{ until }}, tick.at) - {{ anchor }})::double precision / s.interval_s - 1e-9)
-        - ceil(extract(epoch from {{ from }} - {{ anchor }})::double precision / s.interval_s - 1e-9)
+        ceil(date_part('epoch', least({{ until }}, tick.at) - {{ anchor }}) / s.interval_s - 1e-9)
+        - ceil(date_part('epoch', {{ from }} - {{ anchor }}) / s.interval_s - 1e-9)
     )
 {%- endmacro %}

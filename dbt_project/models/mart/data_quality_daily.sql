@@ -18,9 +18,9 @@ select
     {%- for test in quality_tests() %}
     coalesce(d.{{ test }}_failed, 0)::integer as {{ test }}_failed,
     {%- endfor %}
-    extract(
-        epoch from greatest(d.longest_gap, least(d.start_at + interval '1 day', tick.at) - coalesce(d.last_at, d.start_at), interval '0')
-    )::double precision as longest_gap_s,
+    date_part(
+        'epoch', greatest(d.longest_gap, least(d.start_at + interval '1 day', tick.at) - coalesce(d.last_at, d.start_at), interval '0')
+    ) as longest_gap_s,
     d.rule_set_id
 from {{ source('core', 'settle_window') }} as w
 cross join {{ source('core', 'series') }} as s
