@@ -28,7 +28,9 @@ class Outside:
 
     def __init__(self, home: Path, environment: dict[str, str]) -> None:
         self.home = home
-        self.environment = os.environ | environment | {"WATER_HOME": str(home), "WATER_UI_PORT": "0", "WATER_API_PORT": "0", "PYTHONPATH": str(PROJECT)}
+        self.environment = (
+            os.environ | environment | {"WATER_HOME": str(home), "WATER_UI_PORT": "0", "WATER_API_PORT": "0", "PYTHONPATH": str(PROJECT)}
+        )
         self.process: subprocess.Popen[str] | None = None
         self.ui = self.api = ""
 

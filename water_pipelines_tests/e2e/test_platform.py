@@ -89,7 +89,9 @@ def test_a_dropped_file_becomes_served_values(platform: Outside, tmp_path: Path)
     until(platform.is_settled, said=platform.logs)
     data = platform.get("/api/v1/time-series/data", series_id="BRIDGE/stage", start="2026-03-20T00:00:00Z", end="2026-03-20T00:30:00Z")
     assert (data["value"], data["flag"]) == ([1.0, 1.01], [1, 1])
-    daily = platform.get("/api/v1/time-series/aggregate", series_id="BRIDGE/stage", interval="daily", start="2026-03-20T00:00:00Z", end="2026-03-21T00:00:00Z")
+    daily = platform.get(
+        "/api/v1/time-series/aggregate", series_id="BRIDGE/stage", interval="daily", start="2026-03-20T00:00:00Z", end="2026-03-21T00:00:00Z"
+    )
     assert daily["buckets"]["count"] == [96]
     assert daily["buckets"]["maximum"] == [1.95]
 
