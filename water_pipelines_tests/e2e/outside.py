@@ -90,7 +90,8 @@ class Outside:
             "runConfigData": {},
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in {"dagster/partition": day, **tags}.items()]},
         }
-        query = "mutation M($p: ExecutionParams!) {launchRun(executionParams: $p) {__typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"
+        query = """mutation M($p: ExecutionParams!) {launchRun(executionParams: $p) {
+            __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
         launched = self.ask(query, p=wanted)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
@@ -137,7 +138,7 @@ class Outside:
         return [sys.executable, "-m", "water_pipelines.cli", *arguments]
 
 
-def until(look: Callable[[], T], timeout_s: float = 120, *, said: Callable[[], object] = lambda: "") -> T:
+def until(look: Callable[[], T | None], timeout_s: float = 120, *, said: Callable[[], object] = lambda: "") -> T:
     """What `look` gives as soon as it gives anything."""
     end = time.monotonic() + timeout_s
     while not (found := look()):

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -169,8 +170,8 @@ def test_thirty_days_can_be_back_filled(platform: Outside) -> None:
 
     query = "query Q($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status runs {runId}}}}"
 
-    def ended() -> dict[str, list[str]] | None:
-        found: dict[str, list[str]] = platform.ask(query, id=launched["backfillId"])["partitionBackfillOrError"]
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = platform.ask(query, id=launched["backfillId"])["partitionBackfillOrError"]
         return found if found["status"] not in ("REQUESTED", "COMPLETING") else None
 
     backfill = until(ended, timeout_s=180, said=platform.logs)
