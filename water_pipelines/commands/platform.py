@@ -221,6 +221,7 @@ def with_ports(settings: Settings) -> Settings:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, getattr(settings, name)))
+                probe.listen()
             except OSError as error:
                 raise PortTaken(
                     f"port {getattr(settings, name)} of {host} cannot be used ({error.strerror}); stop the program that listens there,"
