@@ -27,7 +27,8 @@ def usual_interval_s(time: TimeArray) -> float | None:
     >>> usual_interval_s(np.datetime64("2026-01-01", "us") + np.arange(20) * np.timedelta64(15, "m"))
     900.0
     """
-    steps = np.diff(np.unique(time)).astype(np.int64)
+    steps = np.diff(np.sort(time)).astype(np.int64)
+    steps = steps[steps > 0]
     if len(steps) < _FEWEST:
         return None
     lengths, counts = np.unique(steps, return_counts=True)

@@ -17,7 +17,8 @@ EVALUATION_TABLE = Table("core.evaluation", ("series_id", "day"), "day")
 
 def stage_flags(snapshot: Snapshot, days: NDArray[np.datetime64], observations: Observations, flags: Flags) -> StagedTable:
     """Stage the flags of the given days; a value that is good and was put to every test asked for needs no row."""
-    kept = np.isin(observations.time.astype("datetime64[D]"), days) & ((flags.flag != GOOD) | (flags.failed != 0) | (flags.not_run != 0))
+    kept = np.flatnonzero((flags.flag != GOOD) | (flags.failed != 0) | (flags.not_run != 0))
+    kept = kept[np.isin(observations.time[kept].astype("datetime64[D]"), days)]
     return stage(
         snapshot,
         FLAG_TABLE,
