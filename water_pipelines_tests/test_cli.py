@@ -248,7 +248,7 @@ class TestStarting:
         assert chosen.api_port == wish
         assert len({chosen.ui_port, chosen.api_port, chosen.code_port}) == 3
         assert 0 not in (chosen.ui_port, chosen.code_port)
-        with pytest.raises(PortTaken, match="WATER_UI_PORT"):
+        with pytest.raises(PortTaken, match="WATER_API_PORT"):
             with_ports(Settings(ui_port=wish, api_port=wish))
 
     def test_an_address_is_one_that_this_machine_can_use(self) -> None:
