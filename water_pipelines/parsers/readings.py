@@ -7,8 +7,10 @@ columns to `layout`, the bytes to the formats. Everything is done a column at a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -53,7 +55,7 @@ def read_table(table: Table, mapping: Mapping, file: FileFacts) -> Iterator[Even
         raise UnreadableFile("There are no rows of data in the file." + (f" {early[0].reason}" if early else ""))
     reading = _Reading(table, first, mapping, file)
     waiting: Chunk | None = None
-    for chunk in chain([first], chunks):
+    for chunk in chain([first], _ahead(chunks)):
         if early:
             chunk, early = Chunk(chunk.frame, chunk.source_row, early + chunk.rejected), []
         for piece in chunk.pieces(max(1, BATCH_ROWS // len(reading.layout.values))):
@@ -61,6 +63,15 @@ def read_table(table: Table, mapping: Mapping, file: FileFacts) -> Iterator[Even
             yield from events
     if waiting is not None:
         yield from reading.read(waiting, is_last=True)[0]
+
+
+def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The same chunks, each split in a thread of its own while the one before it is read."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="chunks") as pool:
+        following = pool.submit(next, chunks, None)
+        while (chunk := following.result()) is not None:
+            following = pool.submit(next, chunks, None)
+            yield chunk
 
 
 @dataclass(frozen=True)
@@ -217,9 +228,12 @@ class _Reading:
     def _skip_blank(self, chunk: Chunk, problem: NDArray[np.int8]) -> None:
         """Blank lines and comments are no rows."""
         mark = self._mapping.comment or "#"
-        for row in np.flatnonzero((problem == _NO_TIME) | (problem == _BAD_TIME)):
-            cells = chunk.frame.row(int(row))
-            if all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells) or str(cells[0] or "").lstrip().startswith(mark):
+        rows = np.flatnonzero((problem == _NO_TIME) | (problem == _BAD_TIME))
+        if len(rows) == 0:
+            return
+        for row, cells in zip(rows.tolist(), chunk.frame[rows].iter_rows(), strict=True):
+            is_blank = all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells)
+            if is_blank or str(cells[0] or "").lstrip().startswith(mark):
                 problem[row] = _SKIP
 
     # What was measured
@@ -342,30 +356,34 @@ class _Reading:
         rows = np.flatnonzero((problem != _FINE) & (problem != _WAITING) & (problem != _SKIP))
         if len(rows) == 0:
             return []
-        written = self._time_column(chunk.frame)
-        return [
-            Rejected(int(chunk.source_row[row]), chunk.text(row, self._table.joiner), self._reason(int(problem[row]), written[row]))
-            for row in rows.tolist()
-        ]
+        written = self._time_column(chunk.frame)[rows].to_list()
+        texts = chunk.texts(rows, self._table.joiner)
+        reasons = (self._reason(code, time_) for code, time_ in zip(problem[rows].tolist(), written, strict=True))
+        return [Rejected(*row) for row in zip(chunk.source_row[rows].tolist(), texts, reasons, strict=True)]
 
-    def _reason(self, problem: int, written: Any) -> str:
-        time_, zone = f"the time {str(written)!r}", self.layout.zone or "its time zone"
+    @cached_property
+    def _reasons(self) -> dict[int, str]:
+        """Why rows are rejected; what is said of a time goes on behind it."""
+        zone = self.layout.zone or "its time zone"
         arrived, tolerance = self._file.arrived_at, self._file.future_tolerance
-        reasons = {
+        return {
             _NO_TIME: "the time is empty",
-            _BAD_TIME: f"{time_} cannot be read",
-            _NO_ZONE: f"{time_} has no time zone, though other rows state one. {DECLARE_ZONE}",
-            _BAD_ZONE: f"{time_} stands beside no known time zone; say in the mapping what is meant there: time_zones: {{CDT: '-05:00'}}",
-            _GAP: f"{time_} does not exist on the clocks of {zone}: they were put forward over it",
-            _DOUBLED: f"{time_} occurred twice on the clocks of {zone}, and the file does not hold exactly the two: "
-            "summer and winter time cannot be told apart",
-            _EARLY: f"{time_} is before the first day of the store, {self._file.first_day} (setting WATER_FIRST_DAY)",
-            _FUTURE: f"{time_} is more than {tolerance.total_seconds() / 60:g} minutes after the arrival of the file, {arrived:%Y-%m-%d %H:%M:%S%z} "
-            "(setting WATER_FUTURE_TOLERANCE_MINUTES)",
             _NO_STATION: f"the column {self._header(self.layout.station)} of the station is empty",
             _NO_PROPERTY: f"the column {self._header(self.layout.observed_property)} of the property is empty",
+            _BAD_TIME: "cannot be read",
+            _NO_ZONE: f"has no time zone, though other rows state one. {DECLARE_ZONE}",
+            _BAD_ZONE: "stands beside no known time zone; say in the mapping what is meant there: time_zones: {CDT: '-05:00'}",
+            _GAP: f"does not exist on the clocks of {zone}: they were put forward over it",
+            _DOUBLED: f"occurred twice on the clocks of {zone}, and the file does not hold exactly the two: "
+            "summer and winter time cannot be told apart",
+            _EARLY: f"is before the first day of the store, {self._file.first_day} (setting WATER_FIRST_DAY)",
+            _FUTURE: f"is more than {tolerance.total_seconds() / 60:g} minutes after the arrival of the file, {arrived:%Y-%m-%d %H:%M:%S%z} "
+            "(setting WATER_FUTURE_TOLERANCE_MINUTES)",
         }
-        return reasons[problem]
+
+    def _reason(self, problem: int, written: Any) -> str:
+        reason = self._reasons[problem]
+        return reason if problem in (_NO_TIME, _NO_STATION, _NO_PROPERTY) else f"the time {str(written)!r} {reason}"
 
     def _header(self, position: int | None) -> str:
         return repr(self._table.columns[position] or f"column {position + 1}") if position is not None else ""
@@ -373,23 +391,27 @@ class _Reading:
     def _reject_values(
         self, chunk: Chunk, rows: NDArray[np.intp], cells: pl.Series, unread: NDArray[np.bool_], column: ValueColumn
     ) -> list[Rejected]:
-        rejected = []
-        for at in np.flatnonzero(unread).tolist():
-            row = int(rows[at])
-            word = shorten(str(cells[at]))
-            reason = f"{word!r} in column {column.header!r} is no number; if it stands for a missing value, say so in the mapping: missing: [{word}]"
-            rejected.append(Rejected(int(chunk.source_row[row]), chunk.text(row, self._table.joiner), reason))
-        return rejected
+        at = np.flatnonzero(unread)
+        if len(at) == 0:
+            return []
+        words = (shorten(str(word)) for word in cells[at].to_list())
+        texts = chunk.texts(rows[at], self._table.joiner)
+        hint = "is no number; if it stands for a missing value, say so in the mapping: missing"
+        return [
+            Rejected(source_row, text, f"{word!r} in column {column.header!r} {hint}: [{word}]")
+            for source_row, text, word in zip(chunk.source_row[rows[at]].tolist(), texts, words, strict=True)
+        ]
 
     def _drop_wrong_units(self, chunk: Chunk, batch: pa.RecordBatch, wrong: dict[str, str]) -> tuple[pa.RecordBatch, list[Rejected]]:
         series: Any = batch.column("series")
         ids = series.dictionary.to_pylist()
         deviates = np.array([natural_id in wrong for natural_id in ids])[series.indices.to_numpy()]
-        rejected = []
-        for at in np.flatnonzero(deviates).tolist():
-            source_row = int(batch.column("source_row")[at].as_py())
-            row = int(np.flatnonzero(chunk.source_row == source_row)[0])
-            rejected.append(Rejected(source_row, chunk.text(row, self._table.joiner), wrong[ids[series.indices[at].as_py()]]))
+        at = np.flatnonzero(deviates)
+        source_rows = batch.column("source_row").to_numpy()[at]
+        texts = chunk.texts(np.flatnonzero(np.isin(chunk.source_row, source_rows)), self._table.joiner)
+        shown = dict(zip(np.unique(source_rows).tolist(), texts, strict=True))
+        reasons = [wrong[ids[code]] for code in series.indices.to_numpy()[at].tolist()]
+        rejected = [Rejected(row, shown[row], reason) for row, reason in zip(source_rows.tolist(), reasons, strict=True)]
         kept = batch.filter(pa.array(~deviates))
         plain = kept.column("series").cast(pa.string()).dictionary_encode()  # the ids that were set apart are gone with their rows
         kept = kept.set_column(0, OBSERVATION_SCHEMA.field("series"), plain)

@@ -38,10 +38,10 @@ class Chunk:
     source_row: Int32Array
     rejected: list[Rejected] = field(default_factory=list)
 
-    def text(self, row: int, joiner: str = ",") -> str:
-        """The row as a person would recognise it."""
-        cells = ("" if cell is None else str(cell) for cell in self.frame.row(row))
-        return shorten(joiner.join(cells).rstrip(joiner))
+    def texts(self, rows: NDArray[np.intp], joiner: str = ",") -> list[str]:
+        """Rows as a person would recognise them."""
+        found = (joiner.join("" if cell is None else str(cell) for cell in cells) for cells in self.frame[rows].iter_rows())
+        return [shorten(text.rstrip(joiner)) for text in found]
 
     def head(self, rows: int) -> Chunk:
         """The first rows, without what was rejected."""

@@ -1,5 +1,7 @@
 """Parquet as warehouses export it."""
 
+from __future__ import annotations
+
 import io
 import math
 from datetime import UTC, date, datetime
