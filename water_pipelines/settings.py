@@ -64,13 +64,16 @@ class Settings(BaseSettings):
 
     metric_history_retention_days: int = Field(90, ge=1, description="Superseded metrics are kept this long; an as_of before it answers 410.")
 
+    hindcast_weeks: int = Field(
+        8, ge=0, description="Weeks before the end of new data that are forecast from the past alone, so that models have scores from the start."
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field("INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     sentry_dsn: SecretStr | None = Field(None, description="Sends errors to Sentry; needs the extra `sentry`.")
     code_version: str = Field(default_factory=package_version, description="Recorded with every change and run; empty is the version of the package.")
 
     demo_seed: int = Field(1, ge=0, description="Seed of the sample world.")
     demo_days: int = Field(365, ge=60, description="Days of sample data, ending at the start of the demo.")
-    demo_hindcast_weeks: int = Field(8, ge=0, description="Weeks before the end of the sample that are forecast again, to show scores.")
 
     @field_validator("home")
     @classmethod

@@ -31,3 +31,14 @@ def cutoffs_between(start: np.datetime64, end: np.datetime64) -> TimeArray:
     ['2024-05-13', '2024-05-20']
     """
     return np.arange(last_cutoff(start), end.astype("datetime64[us]"), WEEK.astype("timedelta64[us]"))
+
+
+def cutoffs_of(days: TimeArray) -> TimeArray:
+    """The cut-offs that some UTC days use, each once, ascending, datetime64[us].
+
+    >>> cutoffs_of(np.array(["2024-05-21", "2024-05-15", "2024-05-13"], "datetime64[D]")).astype("datetime64[D]").astype(str).tolist()
+    ['2024-05-13', '2024-05-20']
+    """
+    day = days.astype("datetime64[D]")
+    mondays: TimeArray = np.unique(day - (day - _A_MONDAY) % WEEK).astype("datetime64[us]")
+    return mondays

@@ -8,6 +8,7 @@ from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.telling import telling
 from water_pipelines.orchestration.operations.ticks import tick
+from water_pipelines.orchestration.operations.training import retrain
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
 from water_pipelines.storage.partitions import extend_partitions
@@ -42,6 +43,15 @@ def land_tick_and_settle(context: dg.OpExecutionContext, platform: dg.ResourcePa
 
 
 @dg.op(out=dg.Out(dg.Nothing))
+def retrain_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    """Compute what is stale, train every kind of model at the newest cut-off, and compute what that makes due: forecasts, scores, decisions."""
+    with platform.during(context.run_id) as working:
+        settle(working, telling(context))
+        context.log.info("models trained: %s", retrain(working))
+        settle(working, telling(context))
+
+
+@dg.op(out=dg.Out(dg.Nothing))
 def make_yearly_partitions(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Make the tables' partitions of the years to come."""
     made = extend_partitions(platform.database, platform.settings.first_day)
@@ -68,6 +78,14 @@ def settle_job() -> None:
 def tick_job() -> None:
     """See `land_tick_and_settle`."""
     land_tick_and_settle()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor, tags=_SETTLES, description="Trains the models of the newest cut-off and decides which forecasts are served."
+)
+def retrain_job() -> None:
+    """See `retrain_and_settle`."""
+    retrain_and_settle()
 
 
 @dg.job(executor_def=dg.in_process_executor, description="Makes the yearly partitions of all tables two years ahead.")

@@ -17,3 +17,8 @@ by_day = dg.DailyPartitionsDefinition(
 
 by_arrival_day = by_day
 """Days of arrival of landed files: the same calendar, another meaning."""
+
+by_cutoff = dg.WeeklyPartitionsDefinition(
+    start_date=datetime(_first_day.year, _first_day.month, _first_day.day, tzinfo=UTC), timezone="UTC", day_offset=1, end_offset=1
+)
+"""Cut-offs, named by their Monday, this week's included: a model of a Monday is known, and used, from that Monday on."""

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from water_pipelines.orchestration.jobs import partitions_job, tick_job
+from water_pipelines.orchestration.jobs import partitions_job, retrain_job, tick_job
 
 metric_refresh_30min = dg.ScheduleDefinition(
     job=tick_job,
@@ -11,6 +11,15 @@ metric_refresh_30min = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     name="metric_refresh_30min",
     description="Lands the half-hour's tick and refreshes what depends on the clock: closed buckets, completeness, missing data.",
+)
+
+weekly_retraining = dg.ScheduleDefinition(
+    job=retrain_job,
+    cron_schedule="40 0 * * 1",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    name="weekly_retraining",
+    description="Each Monday: trains what no model of the new cut-off covers yet, and decides whose forecasts are served from then on.",
 )
 
 yearly_partitions = dg.ScheduleDefinition(

@@ -37,15 +37,27 @@ _PASSES = 20
 
 @dataclass(frozen=True)
 class Dependency:
-    """How an asset reads another: its reach (or how to find it), and, where a unit is not simply a day within reach, how its units follow."""
+    """How an asset reads another: its reach (or how to find it), and, where a unit is not simply a day within reach, how its units follow.
+
+    `only` keeps, of those units, the ones that can have rows at all.
+    """
 
     reach: Reach | ReachOf
     units: Units | None = None
+    only: Callable[[Connection, Sequence[str]], Sequence[str]] | None = None
 
     def edge(self, asset: str, connection: Connection) -> Edge:
         """The edge to the asset that reads, with the reach as it is now."""
         reach = self.reach if isinstance(self.reach, Reach) else self.reach(connection)
-        return Edge(asset, reach, self.units)
+        return Edge(asset, reach, self.units, self.only)
+
+
+def _nothing(first: Days, last: Days) -> Sequence[str]:
+    return []
+
+
+IN_ORDER = Dependency(SAME_DAY, units=_nothing)
+"""Reads what has to be settled first, but whose later changes change nothing: a fact that was made from it stands."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from water_pipelines.domain.forecasts import QUANTILES
 from water_pipelines.domain.npz import from_npz, to_npz
@@ -40,39 +41,51 @@ _MODELS = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f03")
 
 
 @dataclass(frozen=True)
-class ModelFact:
-    """A trained model.
+class Trained:
+    """A trained model of a scope.
 
     Parameters
     ----------
-    kind : 'band' or 'ridge'.
     scope : the observed property whose series it covers.
-    cutoff_at : nothing at or after it was used.
     version : 1, or more where series of the scope came after the first.
-    read : the change as of which its data was read.
     series : natural ids, aligned with the model's own series.
     without : natural ids of series from which nothing could be learned then.
     model : the model's own bytes.
     """
 
-    kind: str
     scope: str
-    cutoff_at: datetime
     version: int
-    read: int
     series: Sequence[str]
     without: Sequence[str]
     model: bytes = field(repr=False)
 
-    @property
-    def uuid(self) -> UUID:
-        """The id by which the model is known outside and to other facts."""
-        return uuid5(_MODELS, "\n".join((self.kind, self.scope, self.cutoff_at.isoformat(), str(self.version))))
+
+@dataclass(frozen=True)
+class ModelFact:
+    """Models of a kind that were trained together at a cut-off.
+
+    Parameters
+    ----------
+    kind : 'band' or 'ridge'.
+    cutoff_at : nothing at or after it was used.
+    read : the change as of which the data was read.
+    models : one a scope.
+    """
+
+    kind: str
+    cutoff_at: datetime
+    read: int
+    models: Sequence[Trained]
+
+    def uuid(self, model: Trained) -> UUID:
+        """The id by which a model is known outside and to other facts."""
+        return uuid5(_MODELS, "\n".join((self.kind, model.scope, self.cutoff_at.isoformat(), str(model.version))))
 
     def to_bytes(self) -> bytes:
-        """One archive of arrays: the words as JSON, and the model."""
-        words = {name: getattr(self, name) for name in ("kind", "scope", "cutoff_at", "version", "read", "series", "without")}
-        return to_npz({"words": np.frombuffer(orjson.dumps(words), dtype=np.uint8), "model": np.frombuffer(self.model, dtype=np.uint8)})
+        """One archive of arrays: the words as JSON, and each model by its place."""
+        said = [{"scope": each.scope, "version": each.version, "series": each.series, "without": each.without} for each in self.models]
+        words = orjson.dumps({"kind": self.kind, "cutoff_at": self.cutoff_at, "read": self.read, "models": said})
+        return to_npz({"words": _array(words), **{f"model_{place}": _array(each.model) for place, each in enumerate(self.models)}})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ModelFact:
@@ -80,9 +93,14 @@ class ModelFact:
         try:
             arrays = from_npz(data)
             words: dict[str, Any] = orjson.loads(arrays["words"].tobytes())
-            return cls(**{**words, "cutoff_at": datetime.fromisoformat(words["cutoff_at"])}, model=arrays["model"].tobytes())
+            models = [Trained(**each, model=arrays[f"model_{place}"].tobytes()) for place, each in enumerate(words["models"])]
+            return cls(words["kind"], datetime.fromisoformat(words["cutoff_at"]), words["read"], models)
         except (ValueError, KeyError, TypeError) as error:
-            raise UnreadableFile(f"it is no trained model of this platform: {error}") from error
+            raise UnreadableFile(f"it holds no trained models of this platform: {error}") from error
+
+
+def _array(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,13 @@ class ForecastFact:
     kind: str
     read: int
     rows: pa.Table
+
+    def coded(self, name: str) -> tuple[list[str], NDArray[np.int64]]:
+        """The distinct words of a column, and for each row which of them it holds; -1 for none."""
+        column = self.rows[name].combine_chunks()
+        assert isinstance(column, pa.DictionaryArray)
+        words = [str(word) for word in column.dictionary.to_pylist()]
+        return words, column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
     def to_bytes(self) -> bytes:
         """Parquet, with the words in the schema's metadata."""

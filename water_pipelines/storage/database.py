@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import numpy as np
@@ -137,6 +138,25 @@ def timestamp(time: np.datetime64) -> str:
     '2026-03-01T00:30:00.000000+00'
     """
     return f"{np.datetime_as_string(time.astype('datetime64[us]'))}+00"
+
+
+def utc(time: np.datetime64) -> datetime:
+    """A UTC time as an aware datetime.
+
+    >>> utc(np.datetime64("2026-03-01"))
+    datetime.datetime(2026, 3, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    naive: datetime = time.astype("datetime64[us]").item()
+    return naive.replace(tzinfo=UTC)
+
+
+def instant(time: datetime) -> np.datetime64:
+    """An aware datetime as datetime64[us] (UTC).
+
+    >>> instant(datetime(2026, 3, 1, tzinfo=UTC))
+    np.datetime64('2026-03-01T00:00:00.000000')
+    """
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def as_times(column: pa.ChunkedArray[Any]) -> NDArray[np.datetime64]:

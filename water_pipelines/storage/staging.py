@@ -63,12 +63,13 @@ class Edge:
     """An asset that reads another, and how far around a time it looks.
 
     `units` turns the first and last changed time of each touched day into the reader's stale units; by default these are the
-    days that the reach covers.
+    days that the reach covers. `only` keeps of these, as the writing transaction sees the store, the ones that can have rows at all.
     """
 
     asset: str
     reach: Reach
     units: Callable[[NDArray[np.datetime64], NDArray[np.datetime64]], Sequence[str]] | None = None
+    only: Callable[[Connection, Sequence[str]], Sequence[str]] | None = None
 
     def stale_units(self, first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> Sequence[str]:
         """The units that changes within [first_i, last_i] make stale."""
@@ -274,7 +275,8 @@ def _mark_readers(connection: Connection, staged: Staged, differences: Sequence[
 def mark_readers(connection: Connection, edges: Sequence[Edge], first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> None:
     """Mark stale what reads an asset whose rows changed within [first_i, last_i]; call it with the clock held."""
     for edge in edges:
-        stale.mark(connection, edge.asset, edge.stale_units(first, last))
+        units = edge.stale_units(first, last)
+        stale.mark(connection, edge.asset, edge.only(connection, units) if edge.only else units)
 
 
 def _rows_by_unit(connection: Connection, staged: Staged, units: Sequence[str]) -> dict[str, int]:

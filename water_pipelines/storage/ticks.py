@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
-from water_pipelines.storage.database import Connection
+from water_pipelines.storage.database import Connection, instant
 from water_pipelines.storage.staging import Edge, mark_readers
+
+_AS_OF = """
+select coalesce(
+    (select max(tick_at) from core.tick),
+    (select max((select time from core.observation as o where o.series_id = s.series_id order by time desc limit 1)) from core.series as s)
+)
+"""
 
 
 def note(connection: Connection, arrival: int, at: datetime, readers: Sequence[Edge]) -> None:
@@ -17,7 +24,7 @@ def note(connection: Connection, arrival: int, at: datetime, readers: Sequence[E
     connection.execute(
         "insert into core.tick (tick_at, arrival, since) values (%s, %s, core.this_change()) on conflict (tick_at) do nothing", (at, arrival)
     )
-    first, end = (np.array([time.astimezone(UTC).replace(tzinfo=None)], dtype="datetime64[us]") for time in (min(last or at, at), at))
+    first, end = (np.array([instant(time)]) for time in (min(last or at, at), at))
     mark_readers(connection, readers, first, end)
 
 
@@ -25,3 +32,9 @@ def latest(connection: Connection) -> datetime | None:
     """The last tick."""
     row = connection.execute("select max(tick_at) from core.tick").fetchone()
     return row[0] if row else None
+
+
+def as_of(connection: Connection) -> np.datetime64 | None:
+    """The time as of which everything is judged: the last tick, or the last observation while there is none; none in an empty database."""
+    row = connection.execute(_AS_OF).fetchone()
+    return instant(row[0]) if row and row[0] else None

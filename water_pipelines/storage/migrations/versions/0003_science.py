@@ -15,7 +15,7 @@ create table core.model_version (
     scope text not null,
     cutoff_at timestamptz not null,
     version integer not null,
-    arrival bigint not null unique references raw.source_file (arrival),
+    arrival bigint not null references raw.source_file (arrival),
     object_key text not null,
     sha256 text not null,
     bytes bigint not null,
@@ -24,9 +24,11 @@ create table core.model_version (
     since bigint not null,
     unique (kind, scope, cutoff_at, version)
 );
+create index model_version_arrival on core.model_version (arrival);
 create index model_version_cutoff on core.model_version (kind, cutoff_at);
 comment on table core.model_version is
     'Trained models: facts, landed as objects and never changed. A further version of a cut-off covers only series that it lacked.';
+comment on column core.model_version.sha256 is 'Of its object, which holds all models of a kind that were trained together at a cut-off.';
 comment on column core.model_version.read is 'The change as of which its training data was read.';
 
 create table core.model_series (
@@ -171,7 +173,9 @@ create table core.forecast_score (
     series_id integer not null,
     issued_at timestamptz not null,
     model text not null,
-    lead_bucket text not null check (lead_bucket in ('day1', 'days2-7')),
+    lead_bucket text not null,
+    lead_from_h smallint not null,
+    lead_to_h smallint not null,
     n integer not null,
     mae double precision not null,
     pinball double precision not null,
@@ -182,6 +186,8 @@ create table core.forecast_score (
     primary key (series_id, model, issued_at, lead_bucket)
 );
 create index forecast_score_issued on core.forecast_score (issued_at);
+comment on column core.forecast_score.lead_bucket is 'First and last lead in hours, such as 1-6h; see lead_from_h, lead_to_h.';
+comment on column core.forecast_score.pinball is 'Mean quantile loss over the seven quantiles, in the unit of the series.';
 comment on column core.forecast_score.n is 'Hours with truth; a score follows the truth as it arrives and is corrected.';
 comment on column core.forecast_score.skill is
     '1 - its mean absolute error / that of the seasonal baseline of the same issue; null for an error of 0.';
