@@ -57,7 +57,10 @@ def stop(server: Server) -> None:
 
 
 def bring_up_to_date(settings: Settings, server: Server) -> None:
-    """Migrate the platform's database; Dagster's processes see to their own."""
+    """Migrate the platform's database and let dbt define the marts; Dagster's processes see to their own."""
+    from water_pipelines.storage.marts import define_marts
     from water_pipelines.storage.migrate import migrate
 
-    migrate(server.url(settings.database), first_day=settings.first_day)
+    url = server.url(settings.database)
+    migrate(url, first_day=settings.first_day, code_version=settings.code_version)
+    define_marts(url, settings.home / "dbt")

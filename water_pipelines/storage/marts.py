@@ -149,7 +149,7 @@ def describe_marts() -> list[MartDefinition]:
     models = [
         model
         for path in sorted((dbt.project() / "models" / "mart").glob("*.yml"))
-        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
+        for model in yaml.safe_load(path.read_text(encoding="utf-8")).get("models", ())
     ]
     return _ordered(
         MartDefinition(
