@@ -86,7 +86,7 @@ def build(database_url: str, target_dir: Path) -> Built:
 def run(database_url: str, target_dir: Path, *arguments: str) -> str:
     """Run a command of dbt on the project and give back what it said; the parameters are those of `build`."""
     folders = ["--project-dir", project(), "--profiles-dir", project(), "--target-path", target_dir, "--log-path", target_dir / "logs"]
-    command = [sys.executable, "-m", "dbt.cli.main", "--no-version-check", *arguments, *map(str, folders)]
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--no-version-check", *arguments, *map(str, folders)]
     done = subprocess.run(
         command,
         env=_environment(database_url),
