@@ -64,28 +64,10 @@ def template_database(server: DatabaseServer, tmp_path_factory: pytest.TempPathF
 def database_url(server: DatabaseServer, template_database: str) -> Iterator[str]:
     """libpq URL of a migrated database of this test's own; dropped afterwards, with whoever is still connected."""
     name = f"{_SESSION}_{next(_numbers)}"
-    _copy(server, template_database, name)
-    yield server.url(name)
-    _drop(server, name)
-
-
-@pytest.fixture(scope="session")
-def template_with_marts(server: DatabaseServer, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a migrated database in which dbt has made the views of the marts; made for the first test that asks for it."""
-    from water_pipelines.storage.marts import define_marts
-
-    name = f"{_SESSION}_template_with_marts"
-    _copy(server, template_database, name)
-    define_marts(server.url(name), tmp_path_factory.mktemp("dbt"))
-    yield name
-    _drop(server, name)
-
-
-@pytest.fixture
-def marts_url(server: DatabaseServer, template_with_marts: str) -> Iterator[str]:
-    """libpq URL of a migrated database of this test's own, with the views of the marts."""
-    name = f"{_SESSION}_{next(_numbers)}"
-    _copy(server, template_with_marts, name)
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template {} strategy file_copy").format(sql.Identifier(name), sql.Identifier(template_database))
+        )
     yield server.url(name)
     _drop(server, name)
 
@@ -103,11 +85,6 @@ def empty_database_url(server: DatabaseServer) -> Iterator[str]:
 def store(tmp_path: Path) -> LocalStore:
     """An empty object store in a folder of this test's own."""
     return LocalStore(tmp_path / "store")
-
-
-def _copy(server: DatabaseServer, template: str, name: str) -> None:
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {} template {} strategy file_copy").format(sql.Identifier(name), sql.Identifier(template)))
 
 
 def _drop(server: DatabaseServer, name: str) -> None:
