@@ -19,7 +19,7 @@ select
     case when b.count > 0 then b.moments[3] end as squared_deviations,
     b.volume,
     b.expected::integer as expected,
-    least(1, b.received::double precision / nullif(b.expected, 0)) as completeness,
+    case when b.expected > 0 then least(1, b.received::double precision / b.expected) end as completeness,
     b.received::integer as received,
     b.good / nullif(b.received, 0) as good_share,
     b.suspect / nullif(b.received, 0) as suspect_share,

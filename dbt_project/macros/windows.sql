@@ -48,7 +48,7 @@
 
 {#- The last tick: clock-dependent columns are as of it. Before the first tick nothing is closed and nothing is expected. -#}
 {% macro last_tick() -%}
-    select coalesce(max(tick_at), '-infinity') as at from {{ source('core', 'tick') }}
+    select coalesce(max(tick_at), '0001-01-01 00:00+00') as at from {{ source('core', 'tick') }}
 {%- endmacro %}
 
 {#-
@@ -56,9 +56,11 @@
     interval before and after it. Null where the interval is not known.
 -#}
 {% macro values_expected(from, until, anchor) -%}
-    greatest(
-        0,
-        ceil(date_part('epoch', least({{ until }}, tick.at) - {{ anchor }}) / s.interval_s - 1e-9)
-        - ceil(date_part('epoch', {{ from }} - {{ anchor }}) / s.interval_s - 1e-9)
-    )
+    case when s.interval_s is not null then
+        greatest(
+            0,
+            ceil(date_part('epoch', least({{ until }}, tick.at) - {{ anchor }}) / s.interval_s - 1e-9)
+            - ceil(date_part('epoch', {{ from }} - {{ anchor }}) / s.interval_s - 1e-9)
+        )
+    end
 {%- endmacro %}

@@ -25,9 +25,9 @@ select
     sqrt(b.squared_deviations / b.good) as standard_deviation,
     case when b.good > 0 then b.squared_deviations end as squared_deviations,
     -- each value stands for its series' interval, all together for no more than the bucket
-    s.cubic_metres_per_second * b.total / b.good * coalesce(least(b.good * s.interval_s, greatest(1800, s.interval_s)), 1800) as volume,
+    s.cubic_metres_per_second * b.total / b.good * case when s.interval_s is null then 1800 else least(b.good * s.interval_s, greatest(1800, s.interval_s)) end as volume,
     b.expected::integer as expected,
-    least(1, b.received / nullif(b.expected, 0)) as completeness,
+    case when b.expected > 0 then least(1, b.received / b.expected) end as completeness,
     b.received::integer as received,
     (b.received - b.suspect - b.bad - b.missing - b.not_evaluated) / nullif(b.received, 0) as good_share,
     b.suspect / nullif(b.received, 0) as suspect_share,

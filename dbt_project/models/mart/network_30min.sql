@@ -24,7 +24,7 @@ from (
         max(m.maximum) as maximum,
         sum(m.mean) as sum,
         sum(m.volume) as volume,
-        sum(least(m.received, m.expected))::double precision / nullif(sum(m.expected), 0) as completeness
+        (sum(least(m.received, m.expected)) filter (where m.expected is not null))::double precision / nullif(sum(m.expected), 0) as completeness
     from {{ source('core', 'settle_window') }} as w
     cross join {{ source('core', 'series') }} as s
     inner join {{ source('core', 'station') }} as p on p.station_id = s.station_id and p.network is not null
