@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 import dagster as dg
 
 from water_pipelines.logs import configure
-from water_pipelines.orchestration import assets, jobs, schedules, sensors
+from water_pipelines.orchestration import assets, checks, jobs, schedules, sensors
 from water_pipelines.orchestration.io import NoPickles
 from water_pipelines.orchestration.resources import Platform, platform_of
 from water_pipelines.settings import Settings
@@ -29,6 +29,7 @@ def _modules(package: str) -> list[object]:
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(_modules(assets.__name__)),  # type: ignore[arg-type]  # modules
+    asset_checks=dg.load_asset_checks_from_modules(_modules(checks.__name__)),  # type: ignore[arg-type]  # modules
     jobs=[each for each in vars(jobs).values() if isinstance(each, dg.JobDefinition)],
     sensors=[each for module in _modules(sensors.__name__) for each in vars(module).values() if isinstance(each, dg.SensorDefinition)],
     schedules=[each for each in vars(schedules).values() if isinstance(each, dg.ScheduleDefinition)],

@@ -86,3 +86,14 @@ def test_described_columns_are_those_of_the_tables(database_url: str) -> None:
                 )
             }
             assert {column.name for column in described} <= stored, key
+
+
+def test_what_a_mart_reads_is_what_dbt_says_its_model_reads(database_url: str) -> None:
+    """The line of `assets/marts.py` and the model's sources and refs name the same assets: else a change of one would not reach the mart."""
+    import psycopg
+
+    from water_pipelines.storage.marts import read_definitions
+
+    with psycopg.connect(database_url) as connection:
+        for mart in read_definitions(connection):
+            assert set(SETTLED[mart.asset].reads) == set(mart.depends_on), mart.asset

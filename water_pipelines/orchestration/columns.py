@@ -68,6 +68,14 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
         "source_row": "row in that file",
         "qualifier_id": "the source's own flag",
     },
+    "core.check_result": {
+        "asset": "the mart",
+        "check_name": "its test",
+        "day": "UTC day",
+        "severity": "warn or error",
+        "failing": "rows that fail it",
+        "since": "the change that wrote the row",
+    },
     "core.observation_flag": {
         "series_id": "series",
         "time": "phenomenon time (UTC)",

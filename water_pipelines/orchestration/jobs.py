@@ -22,14 +22,14 @@ def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourcePa
     with platform.during(context.run.run_id) as working:
         landed = empty_inbox(working)
         context.log.info("%s files landed", landed)
-        settle(working, telling(context))
+        settle(working, telling(context, working))
 
 
 @dg.op(out=dg.Out(dg.Nothing))
 def settle_stale(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Compute what is stale."""
     with platform.during(context.run.run_id) as working:
-        done = settle(working, telling(context))
+        done = settle(working, telling(context, working))
         context.log.info("computed: %s", done or "nothing was stale")
 
 
@@ -39,16 +39,16 @@ def land_tick_and_settle(context: dg.OpExecutionContext, platform: dg.ResourcePa
     with platform.during(context.run.run_id) as working:
         file = tick(working, datetime.now(UTC))
         load_file(working, file.arrival)
-        settle(working, telling(context))
+        settle(working, telling(context, working))
 
 
 @dg.op(out=dg.Out(dg.Nothing))
 def retrain_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Compute what is stale, train every kind of model at the newest cut-off, and compute what that makes due: forecasts, scores, decisions."""
-    with platform.during(context.run_id) as working:
-        settle(working, telling(context))
+    with platform.during(context.run.run_id) as working:
+        settle(working, telling(context, working))
         context.log.info("models trained: %s", retrain(working))
-        settle(working, telling(context))
+        settle(working, telling(context, working))
 
 
 @dg.op(out=dg.Out(dg.Nothing))

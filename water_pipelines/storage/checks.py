@@ -80,3 +80,29 @@ def _failing(mart: marts.MartDefinition, test: marts.MartTest) -> sql.Composed:
         " (row_number() over (partition by day order by row))::integer as position, row"
         " from (select ({at}::timestamptz at time zone 'UTC')::date as day, to_jsonb(t) as row from ({test}) as t offset 0) as t)"
     ).format(asset=mart.asset, check=test.name, at=sql.Identifier("t", mart.at), test=sql.SQL(test.sql))
+
+
+@dataclass(frozen=True)
+class CheckSummary:
+    """A check over all days: on how many it ran, on how many rows fail it, and the last of these with their numbers of rows."""
+
+    asset: str
+    check: str
+    severity: str
+    days: int
+    failing_days: int
+    last_failing: tuple[tuple[date, int], ...]
+
+
+def summaries(connection: Connection, shown: int = 30) -> list[CheckSummary]:
+    """Every check over all days, in the order of asset and check."""
+    query = """
+        select asset, check_name, max(severity), count(*), count(*) filter (where failing > 0),
+            coalesce((array_agg(day order by day desc) filter (where failing > 0))[:%(shown)s], '{}'),
+            coalesce((array_agg(failing order by day desc) filter (where failing > 0))[:%(shown)s], '{}')
+        from core.check_result group by asset, check_name order by asset, check_name
+    """
+    return [
+        CheckSummary(asset, check, severity, days, failing, tuple(zip(last, rows, strict=True)))
+        for asset, check, severity, days, failing, last, rows in connection.execute(query, {"shown": shown})
+    ]

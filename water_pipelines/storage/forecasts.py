@@ -173,10 +173,12 @@ def read_issued(snapshot: Snapshot, windows: Sequence[Window]) -> dict[np.dateti
     if not windows:
         return {}
     table = snapshot.arrow(sql.SQL(_FORECASTS).format(windows=window_values(windows)))
+    if table.num_rows == 0:
+        return {}
     issue, model = as_times(table["issued_at"]).astype("datetime64[h]"), np.array(table["model"].to_pylist(), dtype=np.str_)
     every = _forecast(table, issue)
     found: dict[np.datetime64, dict[str, Forecast]] = {}
-    starts = np.flatnonzero(np.append(True, (issue[1:] != issue[:-1]) | (model[1:] != model[:-1]))) if len(issue) else np.empty(0, np.intp)
+    starts = np.flatnonzero(np.append(True, (issue[1:] != issue[:-1]) | (model[1:] != model[:-1])))
     for begin, end in zip(starts, np.append(starts[1:], len(issue)), strict=True):
         part = slice(begin, end)
         said = Forecast(every.series[part], issue[begin], every.lead_h[part], every.time[part], every.quantile[part])

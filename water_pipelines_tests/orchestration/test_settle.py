@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from water_pipelines.domain.reach import DAY
@@ -139,7 +139,7 @@ def test_loads_and_settles_at_once_end_as_if_one_after_the_other(platform: Platf
 
 
 @given(st.lists(st.integers(-4 * 96, 7 * 96), min_size=1, max_size=4, unique=True), st.sampled_from([1.0, 500.0]))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_late_value_anywhere_is_settled_as_a_clean_rebuild_would(platform: Platform, steps: list[int], value: float) -> None:
     """Late values at any quarter of an hour, beside full and beside empty days: after the settle, computing everything again writes nothing."""
     load(platform, "full.csv", level(2))

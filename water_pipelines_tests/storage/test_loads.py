@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from water_pipelines.domain.reach import SAME_DAY, Reach
@@ -190,7 +190,7 @@ _rows = st.lists(
 
 
 @given(st.lists(_rows, min_size=1, max_size=5).flatmap(lambda said: st.tuples(st.just(said), st.permutations(range(len(said))))))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_of_loading_ends_in_what_the_arrivals_say_in_their_order(files: Files, case: tuple[list[list[Row]], list[int]]) -> None:
     """Random files over two stations and three days, loaded in any order: values, origins and rows equal the fold by arrival."""
     said, order = case

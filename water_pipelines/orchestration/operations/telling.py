@@ -1,4 +1,4 @@
-"""Telling Dagster what was computed: one materialisation for each unit, under its asset's own key, written in batches."""
+"""Telling Dagster what was computed: one materialisation for each unit, under its asset's own key, and the checks as they stand."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 import dagster as dg
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, DagsterEventType, StepMaterializationData, generate_event_batch_id
 
+from water_pipelines.orchestration.checks.marts import evaluations
+from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage.computed import Unlogged
 
+_CHECKS = "core/check_result"
 
-def telling(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Callable[[Sequence[Unlogged]], None]:
-    """A function that reports computed units on behalf of a run.
+
+def telling(context: dg.OpExecutionContext, platform: Platform) -> Callable[[Sequence[Unlogged]], None]:
+    """A function that reports computed units on behalf of a run, and the checks where their outcome was computed.
 
     Dagster writes events of one batch in one statement, as many at a time as DAGSTER_EVENT_BATCH_SIZE says; logging them one by one
     through the context costs 5-13 ms each.
@@ -29,6 +33,9 @@ def telling(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Callab
                 event_specific_data=StepMaterializationData(_materialisation(unit)),
             )
             context.instance.report_dagster_event(event, run.run_id, batch_metadata=DagsterEventBatchMetadata(batch, position == len(units)))
+        if any(unit.asset == _CHECKS for unit in units):
+            for evaluation in evaluations(platform.database):
+                context.log_event(evaluation)
 
     return tell
 
