@@ -21,7 +21,9 @@ def main() -> int:
         sys.stdout.write(f"{report.stem}: {passed} passed, {len(failed)} failed, {len(skipped)} skipped\n")
         for case in skipped:
             reason = case.find("skipped")
-            complaints.append(f"{report.stem}: {case.get('classname')}::{case.get('name')} was skipped: {reason.get('message') if reason is not None else ''}")
+            complaints.append(
+                f"{report.stem}: {case.get('classname')}::{case.get('name')} was skipped: {reason.get('message') if reason is not None else ''}"
+            )
         complaints += [f"{report.stem}: {case.get('classname')}::{case.get('name')} failed" for case in failed]
         if passed < floor:
             complaints.append(f"{report.stem}: {passed} tests passed, {floor} did before; a test that goes needs a lower number in {sys.argv[1]}")

@@ -41,7 +41,10 @@ def run(settings: Settings, own: Sequence[Wanted] | None, output: Output, *, one
         output.addresses(platform)
         watch = Watch(api, store_of(settings), dropped)
         reason = _follow(platform, watch, output, patience_s=patience_s, deadline=began + timeout_s)
-        complete = _summarise(watch.progress, reason, output, is_sample=own is None, seconds=time.monotonic() - began)
+        found = watch.progress
+        expected = not found.missing and not found.refused if own is None else len(found.refused) < len(dropped)
+        complete = expected and reason is None
+        _summarise(found, reason, output, is_sample=own is None, complete=complete, seconds=time.monotonic() - began)
         output.addresses(platform)
         if not oneshot:
             output.say("Ctrl-C stops the platform; what was loaded stays")
@@ -89,21 +92,18 @@ def _tick(platform: Platform, output: Output) -> None:
         output.say(f"[yellow]the clock ticks at the next half-hour only: {error}[/yellow]")
 
 
-def _summarise(progress: Progress, reason: str | None, output: Output, *, is_sample: bool, seconds: float) -> bool:
-    """Say what every stage holds and what is missing; whether that is what was to be expected."""
+def _summarise(progress: Progress, reason: str | None, output: Output, *, is_sample: bool, complete: bool, seconds: float) -> None:
+    """Say what every stage holds, and what is missing."""
     for job in progress.refused:
         output.say(f"[yellow]{job['prefix']}/{job['name']} was not loaded: {shown(job['error'])}[/yellow]")
     rows = [(stage.name, stage.rows or ("missing" if is_sample else "no input"), stage.latest) for stage in progress.stages]
     output.table(("stage", "rows", "latest"), rows, title=f"served after {seconds:.0f} s")
     held = {stage.name: stage.rows for stage in progress.stages}
-    expected = not progress.missing and not progress.refused if is_sample else held.get("files", 0) > 0
-    complete = expected and reason is None
     if not complete:
         missing = f"without any row: {', '.join(progress.missing)}" if progress.missing else f"{len(progress.refused)} files were not loaded"
         output.say(f"[red]not everything is served: {'; '.join(filter(None, (reason, missing)))}[/red]; the logs are in logs/ of the home")
     refused = [{key: job[key] for key in ("id", "prefix", "name", "status", "error")} for job in progress.refused]
     output.tell(complete=complete, seconds=round(seconds, 1), reason=reason, stages=held, missing=progress.missing, refused=refused)
-    return complete
 
 
 def _table(progress: Progress, platform: Platform) -> Table:

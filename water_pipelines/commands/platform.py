@@ -72,8 +72,7 @@ class Platform:
 def started(settings: Settings, said: Callable[[str], None] = lambda _: None) -> Iterator[Platform]:
     """Start the platform of a home, and stop it at the end of the block with everything that belongs to it.
 
-    The block must call `look` often. The programs are started at once, those that need the code server after it; the database is
-    migrated while they load.
+    The block must call `look` often, which starts the programs: at once, but for those that need the code server or the migrated database.
 
     Parameters
     ----------
@@ -109,10 +108,6 @@ def started(settings: Settings, said: Callable[[str], None] = lambda _: None) ->
             )
             try:
                 _furnish(settings)
-                supervisor.look()
-                said("migrating the database")
-                with interruptions.raising():
-                    databases.bring_up_to_date(settings, server)
                 yield Platform(settings, supervisor, interruptions)
             finally:
                 said("stopping")
@@ -144,8 +139,14 @@ def stopped(settings: Settings, timeout_s: float = 60) -> bool:
 def programs_of(settings: Settings, environment: Mapping[str, str]) -> list[Program]:
     """The programs of the platform; Dagster's front ends start when there is code to read, and the daemon is ready when its heart beats."""
     beside = Path(sys.executable).parent
-    code = ("code server",)
     return [
+        Program(
+            "migration",
+            # in a process of its own, whose memory (dbt's above all) goes with it
+            [sys.executable, "-m", "water_pipelines.cli", "migrate", "--json"],
+            environment,
+            ends=True,
+        ),
         Program(
             "code server",
             # asking the instance makes Dagster's tables, before two others could do it at the same time
@@ -171,7 +172,7 @@ def programs_of(settings: Settings, environment: Mapping[str, str]) -> list[Prog
             [str(beside / "dagster-webserver"), "-w", str(project_file("workspace.yaml")), "-h", settings.host, "-p", str(settings.ui_port)],
             environment,
             lambda: answers(url_of(settings.host, settings.ui_port) + "/server_info"),
-            after=code,
+            after=("code server",),
             grace_s=5,
         ),
         Program(
@@ -179,7 +180,7 @@ def programs_of(settings: Settings, environment: Mapping[str, str]) -> list[Prog
             [str(beside / "dagster-daemon"), "run", "-w", str(project_file("workspace.yaml"))],
             environment,
             lambda: answers(url_of(settings.host, settings.api_port) + "/ready"),
-            after=code,
+            after=("code server", "migration"),
         ),
     ]
 

@@ -72,6 +72,8 @@ class Program:
         Programs that must be ready before this one is started.
     grace_s : float
         How long it may take to end before it is killed.
+    ends : bool
+        Whether it has a task and is ready when it has ended with code 0, rather than one that runs on.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Program:
     is_ready: Callable[[], bool] = lambda: True
     after: Sequence[str] = ()
     grace_s: float = 10.0
+    ends: bool = False
 
 
 @dataclass
@@ -143,11 +146,15 @@ class Supervisor:
         """
         for child in self._children.values():
             if child.process is not None and child.process.poll() is not None:
-                self._bury(child, child.process.returncode)
+                if child.program.ends and child.process.returncode == 0:
+                    child.process, child.session, child.ready = None, None, True
+                    self._changed()
+                else:
+                    self._bury(child, child.process.returncode)
             if child.process is None:
-                if time.monotonic() >= child.start_at and all(self._children[name].ready for name in child.program.after):
+                if not child.ready and time.monotonic() >= child.start_at and all(self._children[name].ready for name in child.program.after):
                     self._start(child)
-            elif not child.ready and time.monotonic() >= child.ask_at:
+            elif not child.ready and not child.program.ends and time.monotonic() >= child.ask_at:
                 child.ready = child.program.is_ready()
                 child.ask_at = time.monotonic() + _ASK_AGAIN_S
                 if child.ready:

@@ -13,6 +13,7 @@ from typing import Any
 from water_pipelines.clients.object_store import ObjectStore
 from water_pipelines.commands.asking import Api, NotReachable
 from water_pipelines.commands.drop import Dropped
+from water_pipelines.parsers.inbox import INBOX
 
 STAGES = {
     "core/observation_flag": "quality flags",
@@ -53,7 +54,7 @@ class Progress:
     missing : list of str
         Stages without any row.
     refused : list of dict
-        Jobs that failed or were set aside, as the API tells them.
+        Jobs of dropped files that failed or were set aside, as the API tells them.
     moved_at : float
         Monotonic time of the last change of anything.
     """
@@ -87,8 +88,8 @@ class Watch:
     def __init__(self, api: Api, store: ObjectStore, dropped: Sequence[Dropped]) -> None:
         self._api = api
         self._store = store
-        self._in_inbox = [each.key for each in dropped]
-        self._files = len(dropped)
+        self._dropped = {each.key for each in dropped}
+        self._in_inbox = sorted(self._dropped)
         self._seen: object = None
         self.progress = Progress()
 
@@ -97,9 +98,7 @@ class Watch:
         self._in_inbox = [key for key in self._in_inbox if self._store.exists(key)]
         try:
             status = self._api.get("/api/v1/status")
-            refused = [
-                job for state in ("failed", "quarantined") if status["files"][state] for job in self._api.items("/api/v1/datasets/jobs", status=state)
-            ]
+            refused = [job for state in ("failed", "quarantined") if status["files"][state] for job in self._refused(state)]
         except NotReachable:
             return self.progress
         now, before = time.monotonic(), self.progress
@@ -119,11 +118,15 @@ class Watch:
         self._seen = seen
         return self.progress
 
+    def _refused(self, state: str) -> list[dict[str, Any]]:
+        jobs = self._api.items("/api/v1/datasets/jobs", status=state)
+        return [job for job in jobs if INBOX + "/".join(filter(None, (job["prefix"], job["name"]))) in self._dropped]
+
     def _stages(self, status: dict[str, Any], waiting: int) -> list[Stage]:
         by_asset = {stage["asset"]: stage for stage in status["stages"]}
         files = status["files"]
         done = [
-            Stage("files", files["succeeded"], len(self._in_inbox) + waiting, None),
+            Stage("landed files", files["succeeded"], len(self._in_inbox) + waiting, None),
             Stage("stations", status["stations"], 0, None),
             Stage("series", status["series"], 0, None),
             Stage("observations", status["observations"], 0, status["changed_at"]),

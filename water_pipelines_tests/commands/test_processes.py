@@ -65,6 +65,19 @@ def test_a_program_waits_for_those_it_needs(supervise: Callable[..., Supervisor]
     assert list(supervisor.sessions) == ["first", "second"]
 
 
+def test_a_task_is_ready_when_it_has_ended_well(supervise: Callable[..., Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that fails is tried again; when it ends with code 0, what waits for it starts, and it is not run a third time."""
+    monkeypatch.setattr(processes, "_FIRST_PAUSE_S", 0.01)
+    runs = tmp_path / "runs"
+    task = program("task", f"f = open({str(runs)!r}, 'a+'); f.write('x'); f.seek(0); raise SystemExit(0 if f.read() == 'xx' else 1)", ends=True)
+    supervisor = supervise(task, program("next", "import time; time.sleep(600)", after=("task",)))
+    until(supervisor, lambda: supervisor.waiting == [])
+    assert list(supervisor.sessions) == ["next"]
+    for _ in range(20):
+        supervisor.look()
+    assert runs.read_text() == "xx"
+
+
 def test_a_killed_program_is_started_again(supervise: Callable[..., Supervisor]) -> None:
     """After kill -9 there is another process of that name, and the other program was left alone."""
     supervisor = supervise(program("victim", "import time; time.sleep(600)"), program("witness", "import time; time.sleep(600)"))

@@ -5,13 +5,14 @@ Add a verb when several tests need it. Keep out: the platform's own code, but fo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,12 @@ class Outside:
         status = str(self.ask("query Q($id: ID!) {runOrError(runId: $id) {... on Run {status}}}", id=run_id)["runOrError"]["status"])
         return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
 
+    def errors(self, run_id: str) -> list[str]:
+        """What went wrong in a run, for a failing test."""
+        query = """query Q($id: ID!) {logsForRun(runId: $id) {... on EventConnection {events {
+            ... on ExecutionStepFailureEvent {error {message stack causes: errorChain {error {message}}}} ... on RunFailureEvent {message}}}}}"""
+        return [json.dumps(event) for event in self.ask(query, id=run_id)["logsForRun"]["events"] if event]
+
     def materialised(self, asset: str) -> list[str]:
         """The days of an asset that Dagster shows as materialised."""
         query = """query Q($key: AssetKeyInput!) {assetNodeOrError(assetKey: $key) {... on AssetNode {
@@ -110,18 +117,26 @@ class Outside:
         ranges = [each for each in node["assetPartitionStatuses"]["ranges"] if each["status"] == "MATERIALIZED"]
         return [day for each in ranges for day in keys[keys.index(each["startKey"]) : keys.index(each["endKey"]) + 1]]
 
-    def processes(self) -> list[psutil.Process]:
-        """Every process that belongs to it: the command and what it started, and the database server of its home."""
+    def processes(self) -> dict[psutil.Process, str]:
+        """Every process that belongs to it, with its command line: the command and what it started, and the database server of its home."""
         assert self.process is not None
-        us = psutil.Process(self.process.pid)
-        found = {us, *us.children(recursive=True)}
+        found: dict[psutil.Process, str] = {}
         for process in psutil.process_iter():
-            try:
-                if process.environ().get("WATER_HOME") == str(self.home) or self.home in Path(process.cwd()).parents:
-                    found |= {process, *process.children(recursive=True)}
-            except (psutil.Error, OSError):
-                continue
-        return sorted(found, key=lambda process: process.pid)
+            with contextlib.suppress(psutil.Error):
+                family = [process.pid, *(parent.pid for parent in process.parents())]
+                if self.process.pid in family or process.environ().get("WATER_HOME") == str(self.home) or self.home in Path(process.cwd()).parents:
+                    found[process] = " ".join(process.cmdline())
+        return found
+
+    @staticmethod
+    def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+        """Those that still run; a zombie does not (the init of a container may be one that buries nobody)."""
+        found = []
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
     def interrupt(self, timeout_s: float = 60) -> int:
         """Ctrl-C; gives the exit code."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -135,7 +134,7 @@ def test_one_day_of_an_asset_can_be_launched(platform: Outside) -> None:
     """A day of flags that nothing had touched is computed and shown, and changes no value."""
     assert "2026-04-15" not in platform.materialised("core/observation_flag")
     run = platform.launch("core/observation_flag", "2026-04-15")
-    assert until(lambda: platform.ended(run), said=platform.logs) == "SUCCESS"
+    assert until(lambda: platform.ended(run), said=platform.logs) == "SUCCESS", platform.errors(run)
     assert "2026-04-15" in platform.materialised("core/observation_flag")
 
 
@@ -154,7 +153,8 @@ def test_a_failed_run_can_be_retried(platform: Outside) -> None:
     launched = platform.ask(retry, run=run)["launchRunReexecution"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     assert launched["run"]["parentRunId"] == run
-    assert until(lambda: platform.ended(launched["run"]["runId"]), said=platform.logs) == "SUCCESS"
+    retried = launched["run"]["runId"]
+    assert until(lambda: platform.ended(retried), said=platform.logs) == "SUCCESS", platform.errors(retried)
 
 
 def test_thirty_days_can_be_back_filled(platform: Outside) -> None:
@@ -183,7 +183,7 @@ def test_thirty_days_can_be_back_filled(platform: Outside) -> None:
 def test_a_job_can_be_launched_by_hand(platform: Outside) -> None:
     """`tick_job` lands the half-hour that has passed, which `/status` then names."""
     run = launch(platform.ui, "tick_job")
-    assert until(lambda: platform.ended(run), said=platform.logs) == "SUCCESS"
+    assert until(lambda: platform.ended(run), said=platform.logs) == "SUCCESS", platform.errors(run)
     assert platform.get("/api/v1/status")["tick_at"] is not None
 
 
@@ -218,12 +218,11 @@ def test_ctrl_c_leaves_no_process(platform: Outside) -> None:
     """Ctrl-C while a run works ends with code 0, and of all processes of the platform, PostgreSQL among them, none is left."""
     platform.launch("core/observation", "2026-03-01")
     before = platform.processes()
-    names = " ".join(" ".join(process.cmdline()) for process in before)
+    names = " ".join(before.values())
     for program in ("water_pipelines.cli", "dagster api grpc", "dagster-webserver", "dagster-daemon", "uvicorn"):
         assert program in names
     assert ("postgres" in names) == ("WATER_DATABASE_URL" not in platform.environment)
     assert platform.interrupt() == 0
-    _, alive = psutil.wait_procs(before, timeout=1)
-    assert alive == []
+    assert platform.alive(before) == []
     code, (status,) = platform.water("status")
     assert (code, status["is_running"], status["supervisor"]) == (3, False, None)
