@@ -57,9 +57,12 @@ def _follow(platform: Platform, watch: Watch, output: Output, *, patience_s: flo
     """Show progress until everything is served; gives the reason where that is given up."""
     with Live(console=output.console, auto_refresh=False, transient=True) as live:
         look_at, line_at, last_line, has_ticked = 0.0, 0.0, "", False
+        waiting, started_at = platform.waiting, time.monotonic()
         while not watch.progress.is_done:
             platform.look()
             now = time.monotonic()
+            if platform.waiting != waiting:
+                waiting, started_at = platform.waiting, now
             if not has_ticked and "web server" not in platform.waiting:
                 has_ticked = True
                 _tick(platform, output)
@@ -77,7 +80,7 @@ def _follow(platform: Platform, watch: Watch, output: Output, *, patience_s: flo
                 output.tell(
                     progress={stage.name: stage.rows for stage in progress.stages}, waiting={s.name: s.waiting for s in progress.stages if s.waiting}
                 )
-            if now - progress.moved_at > patience_s:
+            if now - max(progress.moved_at, started_at) > patience_s:
                 return f"nothing has moved for {patience_s:.0f} s"
             if now > deadline:
                 return "the time that was given is over"
