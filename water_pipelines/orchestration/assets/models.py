@@ -41,7 +41,7 @@ def model_version(context: dg.AssetExecutionContext, platform: dg.ResourceParam[
     that its days need by itself, and the schedule `weekly_retraining` the newest.
     """
     cutoffs = np.array(sorted(context.partition_keys), dtype="datetime64[us]")
-    with platform.during(context.run_id) as working:
+    with platform.during(context.run.run_id) as working:
         trained = {kind: train(working, kind, cutoffs) for kind in LEARNERS}
         with working.database.connection() as connection:
             counts = models.counts(connection, [utc(cutoff) for cutoff in cutoffs])
