@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.telling import telling
 from water_pipelines.orchestration.operations.ticks import tick
@@ -20,6 +20,7 @@ _SETTLES = {"water/settles": "true"}
 def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Empty the inbox, load what landed, and compute what it made stale."""
     with platform.during(context.run.run_id) as working:
+        start_clock(working, datetime.now(UTC))
         landed = empty_inbox(working)
         context.log.info("%s files landed", landed)
         settle(working, telling(context, working))

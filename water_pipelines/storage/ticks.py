@@ -19,13 +19,21 @@ select coalesce(
 
 
 def note(connection: Connection, arrival: int, at: datetime, readers: Sequence[Edge]) -> None:
-    """Note a tick, and mark stale what reads the time from the tick before it to its own; call it with the clock held."""
-    last = latest(connection)
+    """Note a tick, and mark stale what reads the time from the tick before it to its own; call it with the clock held.
+
+    Before the first tick lies everything that is stored.
+    """
+    last = latest(connection) or _first_day(connection)
     connection.execute(
         "insert into core.tick (tick_at, arrival, since) values (%s, %s, core.this_change()) on conflict (tick_at) do nothing", (at, arrival)
     )
     first, end = (np.array([instant(time)]) for time in (min(last or at, at), at))
     mark_readers(connection, readers, first, end)
+
+
+def _first_day(connection: Connection) -> datetime | None:
+    row = connection.execute("select min(day)::timestamp at time zone 'UTC' from raw.load_day").fetchone()
+    return row[0] if row else None
 
 
 def latest(connection: Connection) -> datetime | None:

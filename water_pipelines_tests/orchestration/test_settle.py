@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from water_pipelines.domain.reach import DAY
-from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import SETTLED, Days, compute_days, in_order, report, settle
 from water_pipelines.storage import computed, staging, stale
@@ -29,7 +30,8 @@ def drop(platform: Platform, name: str, rows: Sequence[tuple[np.datetime64, floa
 
 
 def load(platform: Platform, name: str, rows: Sequence[tuple[np.datetime64, float]], station: str = "GAUGE") -> None:
-    """Land and load a file of water levels."""
+    """Land and load a file of water levels, on a platform whose clock stands at the end of that month."""
+    start_clock(platform, datetime(2026, 4, 1, tzinfo=UTC))
     drop(platform, name, rows, station)
     empty_inbox(platform)
 
