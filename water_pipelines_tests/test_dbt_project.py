@@ -108,7 +108,7 @@ def test_every_test_says_which_day_a_failing_row_belongs_to(connection: psycopg.
     """A failing row carries the mart's time or day, so that it can be kept by day."""
     for definition in marts.read_definitions(connection):
         for test in definition.tests:
-            columns = connection.execute(f"select * from ({test.sql}) as t limit 0").description  # type: ignore[arg-type]
+            columns = connection.execute(f"select * from ({test.sql}) as t limit 0").description
             assert columns is not None
             assert definition.at in [column.name for column in columns], test.name
 

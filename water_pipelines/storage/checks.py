@@ -37,8 +37,8 @@ class CheckResult:
 def stage_checks(snapshot: Snapshot, days: NDArray[np.datetime64]) -> Staged:
     """Run the tests of all marts over UTC days, and stage their outcome by day with the failing rows.
 
-    A check that fails no row of a day is a result too, where the day holds values of any series. Failing rows are numbered from 1 within their check and day, in an order that
-    depends on their content alone.
+    A check that fails no row of a day is a result too, where the day holds values of any series. Failing rows are numbered from 1
+    within their check and day, in an order that depends on their content alone.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def stage_checks(snapshot: Snapshot, days: NDArray[np.datetime64]) -> Staged:
     checks = [(mart.asset, test.name, test.severity) for mart in found for test in mart.tests]
     results = sql.SQL(
         "select c.*, d.day, coalesce(f.failing, 0) as failing"
-        " from unnest({}::text[], {}::text[], {}::text[]) as c(asset, check_name, severity) "
+        " from unnest({}::text[], {}::text[], {}::text[]) as c(asset, check_name, severity)"
         " cross join (select distinct day from raw.load_day where day = any({}::date[])) as d"
         " left join (select asset, check_name, day, count(*) as failing from {} group by 1, 2, 3) as f using (asset, check_name, day)"
     ).format(*(list(column) for column in zip(*checks, strict=True)), [str(day) for day in days], sql.Identifier(failures.name))

@@ -57,7 +57,7 @@ class MartsWorld(World):
     def rows(self, table: Table, columns: str, where: str = "true") -> list[tuple[Any, ...]]:
         """Rows of a mart by key, with times as ISO text without zone (UTC)."""
         with self.database.connection() as connection:
-            found = connection.execute(f"select {columns} from {table.name} where {where} order by {', '.join(table.key)}")  # type: ignore[arg-type]
+            found = connection.execute(f"select {columns} from {table.name} where {where} order by {', '.join(table.key)}")
             return found.fetchall()
 
     def row(self, table: Table, columns: str, where: str = "true") -> tuple[Any, ...]:

@@ -99,7 +99,7 @@ def test_marts_say_what_the_flagged_values_say(world: MartsWorld, seed: int) -> 
     world.settle(days)
 
     with world.database.snapshot() as snapshot:
-        values = observations.read_flagged(snapshot, windows_of(np.array(days, dtype="datetime64[D]")))
+        found = observations.read_flagged(snapshot, windows_of(np.array(days, dtype="datetime64[D]")))
     for table, seconds in ((METRIC_30MIN, 1800), (METRIC_HOURLY, 3600), (METRIC_DAILY, 86400)):
         stored = {
             (series, start): rest
@@ -110,14 +110,14 @@ def test_marts_say_what_the_flagged_values_say(world: MartsWorld, seed: int) -> 
                 "received > 0",
             )
         }
-        begins = values.time.astype("datetime64[s]").astype(np.int64) // seconds * seconds
+        begins = found.time.astype("datetime64[s]").astype(np.int64) // seconds * seconds
         expected = {}
-        assert values.flag is not None
-        for series, begin in set(zip(values.series.tolist(), begins.tolist())):
-            here = (values.series == series) & (begins == begin)
-            good = values.value[here & (values.flag == 1)]
+        assert found.flag is not None
+        for series, begin in set(zip(found.series.tolist(), begins.tolist())):
+            here = (found.series == series) & (begins == begin)
+            good = found.value[here & (found.flag == 1)]
             statistics = [good.mean(), good.min(), good.max(), good.std()] if len(good) else [None] * 4
-            shares = [float(np.mean(values.flag[here] == flag)) for flag in (1, 3, 4, 9, 2)]
+            shares = [float(np.mean(found.flag[here] == flag)) for flag in (1, 3, 4, 9, 2)]
             expected[(series, begin)] = [int(here.sum()), len(good), *statistics, *shares]
         assert stored.keys() == expected.keys()
         for key, row in expected.items():

@@ -64,7 +64,7 @@ cross join lateral (
             from {{ source('core', 'observation') }} as o
             where o.series_id = s.series_id and o.time >= w.start_at and o.time < w.end_at and o.value != 'NaN'
         ) as g
-        group by g.start_at
+        group by 1
         offset 0
     ) as v on v.start_at = m.start_at
     full join ({{ evaluations_in_window() }}) as e on e.start_at = m.start_at

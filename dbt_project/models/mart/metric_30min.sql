@@ -25,7 +25,8 @@ select
     sqrt(b.squared_deviations / b.good) as standard_deviation,
     case when b.good > 0 then b.squared_deviations end as squared_deviations,
     -- each value stands for its series' interval, all together for no more than the bucket
-    s.cubic_metres_per_second * b.total / b.good * case when s.interval_s is null then 1800 else least(b.good * s.interval_s, greatest(1800, s.interval_s)) end as volume,
+    s.cubic_metres_per_second * b.total / b.good
+    * case when s.interval_s is null then 1800 else least(b.good * s.interval_s, greatest(1800, s.interval_s)) end as volume,
     b.expected::integer as expected,
     case when b.expected > 0 then least(1, b.received / b.expected) end as completeness,
     b.received::integer as received,
@@ -183,7 +184,13 @@ cross join lateral (
             where d.buckets < 48
             offset 0
         ) as g
-        full join (select b.start_at, true as is_there from buckets as b offset 0) as b on b.start_at = g.start_at
+        full join (
+            select
+                b.start_at,
+                true as is_there
+            from buckets as b
+            offset 0
+        ) as b on b.start_at = g.start_at
         where b.is_there is null
         offset 0
     ) as m
