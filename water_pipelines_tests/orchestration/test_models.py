@@ -11,10 +11,11 @@ import pytest
 
 from water_pipelines.orchestration.assets.models import model_version
 from water_pipelines.orchestration.io import NoPickles
+from water_pipelines.orchestration.jobs import retrain_job
 from water_pipelines.orchestration.operations.facts import land_fact
 from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.models import open_bands
-from water_pipelines.orchestration.operations.training import train
+from water_pipelines.orchestration.operations.training import retrain, train
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.facts import ChampionFact, Decision
@@ -112,3 +113,15 @@ def test_ledgers_of_facts_refuse_to_change(platform: Platform, statement: str) -
     decided(platform, 5, "ridge")
     with platform.database.connection() as connection, pytest.raises(psycopg.errors.RaiseException, match="append-only"):
         connection.execute(statement)  # type: ignore[arg-type]  # one of the literals above
+
+
+def test_weekly_retraining_trains_the_newest_cut_off_of_every_kind(platform: Platform) -> None:
+    """The job settles, trains what the newest Monday lacks and settles again; a second run has nothing to train."""
+    for seed, name in enumerate(("NORTH", "SOUTH")):
+        load(platform, f"{name}.csv", name, *demand(15 * 7 + 1, seed=seed))
+    resources = {"platform": platform, "io_manager": NoPickles()}
+    assert retrain_job.execute_in_process(resources=resources).success
+    newest = rows(platform, "select kind, summary -> 'series' from core.model_version order by cutoff_at desc, kind limit 2")
+    assert newest == [("band", 2), ("ridge", 2)]
+    assert rows(platform, "select max(cutoff_at) at time zone 'UTC' from core.model_version") == [((START + 15 * WEEK).astype(datetime),)]
+    assert retrain(platform) == {"band": 0, "ridge": 0}
