@@ -142,7 +142,8 @@ class Outside:
         """Ctrl-C; gives the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout_s)
+        self.process.communicate(timeout=timeout_s)
+        return self.process.returncode
 
     def logs(self) -> str:
         """The end of every log, for a failing test."""
