@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 import numpy as np
 from psycopg import sql
 
+from water_pipelines.domain.series import TimeArray
 from water_pipelines.storage.copy import copy_rows
 from water_pipelines.storage.database import Connection, Database
 from water_pipelines.storage.staging import Edge, mark_readers
@@ -130,7 +131,8 @@ def mark_readers_of_series(connection: Connection, edges: Sequence[Edge], number
     days = connection.execute("select distinct day from raw.load_day where series_id = any(%s) order by day", (list(numbers),)).fetchall()
     if days:
         first = np.array([day for (day,) in days], dtype="datetime64[D]").astype("datetime64[us]")
-        mark_readers(connection, edges, first, first + (np.timedelta64(1, "D") - np.timedelta64(1, "us")))
+        last: TimeArray = first + (np.timedelta64(1, "D") - np.timedelta64(1, "us"))  # type: ignore[assignment]  # numpy's stubs call it a timedelta
+        mark_readers(connection, edges, first, last)
 
 
 def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[str], numbers: Mapping[str, int]) -> list[int]:

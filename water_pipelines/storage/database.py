@@ -46,7 +46,7 @@ class Database:
             max_size=max_connections,
             open=False,
             timeout=30,
-            kwargs={"options": "-c timezone=UTC", "application_name": "water_pipelines"},
+            kwargs={"options": "-c timezone=UTC -c jit=off", "application_name": "water_pipelines"},
         )
 
     def on_behalf_of(self, run: str) -> Database:

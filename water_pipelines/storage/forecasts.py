@@ -74,11 +74,10 @@ from unnest(
 """
 
 _SCORED = """
-select series_id, issued_at, model, lead_from_h, lead_to_h, n, mae, pinball, coverage_90, width_90, coalesce(skill, 'NaN') as skill
-from core.forecast_score where issued_at >= {first}::timestamptz and issued_at < {end}::timestamptz
+select model, series_id, issued_at at time zone 'UTC', lead_from_h, lead_to_h, n, mae, 2 * pinball, coverage_90, width_90, coalesce(skill, 'NaN')
+from core.forecast_score where issued_at >= %s::timestamptz and issued_at < %s::timestamptz
 order by series_id, issued_at, lead_from_h
 """
-
 
 _APPEND = """
 insert into core.forecast (issued_at, target_at, series_id, model_id, model, kind, {quantiles}, since)
@@ -227,29 +226,17 @@ def stage_scores(snapshot: Snapshot, scores: Mapping[str, Scores]) -> StagedTabl
 
 def read_scores(snapshot: Snapshot, first: np.datetime64, end: np.datetime64) -> dict[str, Scores]:
     """The scores of each model's issues in [first, end)."""
-    table = snapshot.arrow(sql.SQL(_SCORED).format(first=timestamp(first), end=timestamp(end)))
-    model = np.array(table["model"].to_pylist(), dtype=np.str_)
-    column = {name: table[name].to_numpy() for name in table.column_names if name not in ("model", "issued_at")}
-    issue = as_times(table["issued_at"]).astype("datetime64[h]")
-    missing = np.zeros(len(issue), dtype=np.int32)
-    return {
-        name: Scores(
-            *(
-                values[model == name]
-                for values in (
-                    column["series_id"],
-                    issue,
-                    column["lead_from_h"],
-                    column["lead_to_h"],
-                    column["n"],
-                    missing,
-                    column["mae"],
-                    2 * column["pinball"],
-                    column["coverage_90"],
-                    column["width_90"],
-                    column["skill"],
-                )
-            )
-        )
-        for name in MODELS
-    }
+    found = snapshot.rows(_SCORED, (timestamp(first), timestamp(end)))
+    kinds = ("U8", "i4", "M8[h]", "i2", "i2", "i4", "f8", "f8", "f8", "f8", "f8")
+    model, series, issue, from_h, to_h, n, *measures = (np.array([row[at] for row in found], dtype=kind) for at, kind in enumerate(kinds))
+    missing = np.zeros(len(found), dtype=np.int32)
+    return {name: Scores(*(each[model == name] for each in (series, issue, from_h, to_h, n, missing, *measures))) for name in MODELS}
+
+
+def scored_before(connection: Connection, mondays: Sequence[str], weeks: int) -> list[str]:
+    """Those of some cut-offs before which there are scores to decide by: of issues a week old by then, and no older than some weeks more."""
+    query = (
+        "select day::text from unnest(%s::date[]) as day where exists (select from core.forecast_score as s"
+        " where s.issued_at >= (day - 7 * %s)::timestamp at time zone 'UTC' and s.issued_at <= (day - 7)::timestamp at time zone 'UTC') order by day"
+    )
+    return [row[0] for row in connection.execute(query, (list(mondays), weeks + 1))]

@@ -210,8 +210,8 @@ def _difference(connection: Connection, staged: StagedTable, windows: Sequence[W
     )
     taken = sql.SQL(", ").join(sql.Identifier(name) if name in table.key else sql.Identifier("s", name) for name in names)
     within = sql.SQL("exists (select from {} as w(start_at, end_at) where {} >= w.start_at and {} < w.end_at)").format(window_values(windows), at, at)
-    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(staged.name)))
-    connection.execute(
+    _analyze(connection, staged.name, table)
+    made = connection.execute(
         sql.SQL(
             "create temporary table {difference} on commit drop as select {taken}, p.is_known is not null as is_known, s.is_staged is null as is_gone"
             " from (select *, true as is_staged from {staged} where {within}) as s full join (select *, true as is_known from ({present}) as t) as p"
@@ -226,15 +226,18 @@ def _difference(connection: Connection, staged: StagedTable, windows: Sequence[W
             differ=differ if values else sql.SQL("false"),
         )
     )
-    row = connection.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(difference))).fetchone()
-    assert row is not None
-    return difference, int(row[0])
+    return difference, made.rowcount
+
+
+def _analyze(connection: Connection, name: str, table: Table) -> None:
+    """Let the planner know how many rows a temporary table has, and how their keys spread: what else they hold costs much and helps nothing."""
+    connection.execute(sql.SQL("analyze {} ({})").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, table.key))))
 
 
 def _write(connection: Connection, table: Table, difference: str) -> None:
     names = [name for name in _columns(connection, difference) if name not in ("is_known", "is_gone")]
     values = [name for name in names if name not in table.key]
-    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(difference)))
+    _analyze(connection, difference, table)
     bounds = connection.execute(
         sql.SQL("select min({at}), max({at}) from {} where is_known").format(sql.Identifier(difference), at=sql.Identifier(table.at))
     ).fetchone()
@@ -282,7 +285,7 @@ def mark_readers(connection: Connection, edges: Sequence[Edge], first: NDArray[n
 def _rows_by_unit(connection: Connection, staged: Staged, units: Sequence[str]) -> dict[str, int]:
     found = dict.fromkeys(units, 0)
     main = staged.tables[0]
-    query = sql.SQL("select (({at})::timestamp)::date::text, count(*) from {} group by 1").format(
+    query = sql.SQL("select day::text, rows from (select (({at})::timestamp)::date as day, count(*) as rows from {} group by 1) as t").format(
         sql.Identifier(main.name), at=sql.Identifier(main.table.at)
     )
     for unit, rows in connection.execute(query):

@@ -139,10 +139,10 @@ def test_a_flat_line_is_judged_by_durations_not_by_counts() -> None:
 
 def test_a_slow_slope_is_not_flat() -> None:
     """Steps within the tolerance that add up to more are good; wobbling within the tolerance is flat."""
-    limits = {"suspect": 45 * MINUTE, "fail": 200 * MINUTE, "tolerance": 0.1}
     for values, expected in (([0, 0.06, 0.12, 0.18, 0.24], [2, 2, 2, 1, 1]), ([0, 0.06, 0.1, 0.02, 0], [2, 2, 2, 3, 3])):
         o = readings(values)
-        assert flag_flat_line(o.value, o.time, is_neighbour(o.series, o.time, 60 * MINUTE), **limits).tolist() == expected
+        neighbour = is_neighbour(o.series, o.time, 60 * MINUTE)
+        assert flag_flat_line(o.value, o.time, neighbour, suspect=45 * MINUTE, fail=200 * MINUTE, tolerance=0.1).tolist() == expected
 
 
 def test_rain_may_be_zero_for_long() -> None:
@@ -219,8 +219,8 @@ def by_definition(observations: Observations, rules: SeriesRules) -> list[tuple[
         }
         failed = sum(test for test, flag in found.items() if flag >= 3) + (0 if before else Test.GAP)
         ran = [flag for flag in found.values() if flag != 2]
-        bits = (failed, sum(t for t, flag in found.items() if flag == 3), sum(t for t, flag in found.items() if flag == 2))
-        rows.append((max(ran, default=NOT_EVALUATED), *(int(b) for b in bits)))
+        suspect, not_run = (sum(t for t, flag in found.items() if flag == code) for code in (3, 2))
+        rows.append((max(ran, default=NOT_EVALUATED), int(failed), int(suspect), int(not_run)))
     return rows
 
 

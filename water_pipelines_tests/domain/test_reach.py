@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from water_pipelines.domain.reach import SAME_DAY, Reach, affected_days, margin
+from water_pipelines.domain.series import TimeArray
 
 
 def times(*text: str) -> np.ndarray:
@@ -76,7 +77,7 @@ def test_impossible_reaches_and_stretches_are_refused() -> None:
 def test_affected_days_are_those_whose_margin_holds_the_change(at: int, back: int, ahead: int) -> None:
     """A day is affected exactly when the window that must be read for it contains the changed input."""
     reach = Reach(np.timedelta64(back, "s"), np.timedelta64(ahead, "s"))
-    changed = times("2024-02-27") + np.timedelta64(at, "s")
+    changed: TimeArray = (times("2024-02-27").astype(np.int64) + at * 1_000_000).astype("datetime64[us]")
     candidates = np.datetime64("2024-02-20") + np.arange(25)
     expected = [day for day in candidates if (window := margin(np.array([day]), reach)[0])[0] <= changed[0] < window[1]]
     assert affected_days(changed, changed, reach).tolist() == np.array(expected).tolist()

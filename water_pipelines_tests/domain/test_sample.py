@@ -70,7 +70,8 @@ def read_wide(content: bytes, mapping: dict[str, Any]) -> dict[tuple[str, dateti
     """The doubled hour of autumn stands twice, summer time first."""
     table = pd.read_csv(io.BytesIO(content), sep=mapping["separator"], decimal=mapping["decimal"])
     zone = ZoneInfo(mapping["time_zone"])
-    said, seen = {}, set()
+    said: dict[Any, Any] = {}
+    seen: set[Any] = set()
     for row in table.to_dict("records"):
         local = datetime.strptime(row[mapping["time"]], mapping["time_format"]).replace(tzinfo=zone)
         at = local.replace(fold=local in seen).astimezone(UTC)
@@ -127,7 +128,7 @@ def test_a_flood_travels_downstream(year: World) -> None:
 def test_people_draw_water_by_clock_week_and_weather(year: World) -> None:
     """Nights are low, Sundays differ from Tuesdays, hot days take more, and last week is a fair but not a perfect guess."""
     flow = values(year, "DMA_NORTH/flow")
-    local = flow.index.tz_convert("Europe/Berlin")
+    local = pd.DatetimeIndex(flow.index).tz_convert("Europe/Berlin")
     by_hour = flow.groupby(local.hour).mean()
     assert by_hour.idxmin() in (2, 3, 4)
     assert by_hour.min() < 0.45 * by_hour.max()
@@ -145,7 +146,7 @@ def test_the_leak_grows_and_stays(year: World) -> None:
     flow, pressure = values(year, "DMA_EAST/flow"), values(year, "LOGGER_EAST/pressure")
     begun, grown = (pd.Timestamp(leak.start, tz="UTC"), pd.Timestamp(leak.start, tz="UTC") + pd.Timedelta(days=5))
     before, after = slice(begun - pd.Timedelta(days=14), begun), slice(grown, None)
-    night = flow[flow.index.tz_convert("Europe/Berlin").hour.isin([2, 3])]
+    night = flow[pd.DatetimeIndex(flow.index).tz_convert("Europe/Berlin").hour.isin([2, 3])]
     assert night[after].mean() - night[before].mean() == pytest.approx(4, abs=0.6)
     assert night[after].mean() > 1.5 * night[before].mean()
     assert pressure[before].median() - pressure[after].median() > 0.2

@@ -63,7 +63,7 @@ def settled(platform: Platform) -> dict[str, list[str]]:
 def rows(platform: Platform, query: str) -> list[tuple[object, ...]]:
     """The rows of a query."""
     with platform.database.connection() as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]  # the queries are literals of the tests
+        return connection.execute(query).fetchall()
 
 
 def rebuild(platform: Platform) -> None:

@@ -17,7 +17,8 @@ FAULT = START + 50 * DAY + 20 * HOUR  # a Tuesday, 20:00
 
 def at(time: np.datetime64) -> datetime:
     """A UTC time as the database gives it."""
-    return time.astype("datetime64[us]").item().replace(tzinfo=UTC)
+    moment: datetime = time.astype("datetime64[us]").item()
+    return moment.replace(tzinfo=UTC)
 
 
 def with_fault(days: int = WEEKS_8) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +39,7 @@ def test_a_fault_over_midnight_is_two_segments_and_one_event(platform: Platform)
     events = rows(
         platform, "select start_at, end_at, score, status, segments, observed > expected_high from core.anomaly_event where kind = 'outside_band'"
     )
-    assert events == [(at(FAULT), back, max(score for *_, score in segments), "closed", 2, True)]
+    assert events == [(at(FAULT), back, max(float(str(score)) for *_, score in segments), "closed", 2, True)]
 
 
 def test_an_event_is_open_until_later_data_arrives(platform: Platform) -> None:

@@ -38,7 +38,8 @@ def test_a_dropped_file_lies_in_the_landed_area_with_its_facts_and_the_inbox_is_
     platform.store.put("inbox/upper valley/März.csv", CSV)
     assert empty_inbox(platform) == 1
     (file,) = files(platform)
-    assert platform.store.read(file.key) == CSV and file.key.endswith(f"/000000000001-{file.sha256}")
+    assert platform.store.read(file.key) == CSV
+    assert file.key.endswith(f"/000000000001-{file.sha256}")
     facts = orjson.loads(platform.store.read(f"{file.key}.json"))
     assert (facts["prefix"], facts["name"], facts["kind"], facts["arrival"]) == ("upper valley", "März.csv", "data", 1)
     assert list(platform.store.list("inbox/")) == []
@@ -84,7 +85,8 @@ def test_a_file_without_a_time_zone_is_set_aside_with_what_to_do_and_the_rest_go
     empty_inbox(platform)
     by_name = {file.name: file for file in files(platform)}
     assert by_name["good.csv"].status == "succeeded"
-    assert by_name["naive.csv"].status == "quarantined" and "time_zone:" in (by_name["naive.csv"].error or "")
+    assert by_name["naive.csv"].status == "quarantined"
+    assert "time_zone:" in (by_name["naive.csv"].error or "")
 
 
 def test_a_file_of_which_too_many_rows_are_bad_is_refused_as_a_whole_and_every_bad_row_is_kept(platform: Platform) -> None:
@@ -93,7 +95,8 @@ def test_a_file_of_which_too_many_rows_are_bad_is_refused_as_a_whole_and_every_b
     empty_inbox(platform)
     (file,) = files(platform)
     assert (file.status, file.rejected, one(platform, "select count(*) from core.observation")) == ("quarantined", 3, 0)
-    assert "WATER_REJECTED_SHARE_LIMIT" in (file.error or "") and one(platform, "select count(*) from raw.rejected_row") == 3
+    assert "WATER_REJECTED_SHARE_LIMIT" in (file.error or "")
+    assert one(platform, "select count(*) from raw.rejected_row") == 3
 
 
 def test_a_file_that_is_still_written_is_left_alone(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

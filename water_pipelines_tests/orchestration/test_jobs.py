@@ -47,7 +47,8 @@ def test_materialising_days_from_the_ui_computes_them_by_the_same_function(platf
         )
         assert result.success
         (materialisation, *_) = result.asset_materializations_for_node("core__observation_flag")
-        assert materialisation.metadata["days"].value == 3 and "hydrograph" in materialisation.metadata
+        assert materialisation.metadata["days"].value == 3
+        assert "hydrograph" in materialisation.metadata
     assert everything_again(platform) == 0
 
 

@@ -112,7 +112,7 @@ def test_ledgers_of_facts_refuse_to_change(platform: Platform, statement: str) -
     history(platform)
     decided(platform, 5, "ridge")
     with platform.database.connection() as connection, pytest.raises(psycopg.errors.RaiseException, match="append-only"):
-        connection.execute(statement)  # type: ignore[arg-type]  # one of the literals above
+        connection.execute(statement)
 
 
 def test_weekly_retraining_trains_the_newest_cut_off_of_every_kind(platform: Platform) -> None:

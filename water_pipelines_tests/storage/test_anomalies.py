@@ -43,7 +43,7 @@ def segment(
 def events(world: World, columns: str) -> list[tuple[object, ...]]:
     """Columns of the events, by start."""
     with world.database.connection() as connection:
-        return connection.execute(f"select {columns} from core.anomaly_event order by start_at, kind").fetchall()  # type: ignore[arg-type]  # a literal
+        return connection.execute(f"select {columns} from core.anomaly_event order by start_at, kind").fetchall()
 
 
 def test_segments_that_touch_at_midnight_are_one_event_and_a_second_apart_are_two(world: World) -> None:

@@ -164,7 +164,8 @@ def test_the_same_bytes_under_a_newer_mapping_supersede_the_earlier_load(files: 
 def test_a_repeated_time_with_another_value_keeps_the_later_row_and_says_so(files: Files) -> None:
     """Rows 1 and 2 give one time two values: row 2 stands, row 1 is kept as rejected."""
     loaded = files.load(files.land([("A", 0, 1.0), ("A", 0, 2.0)]))
-    assert files.stored() == {("A", 0): (2.0, 1, 2)} and loaded.rejected == 1
+    assert files.stored() == {("A", 0): (2.0, 1, 2)}
+    assert loaded.rejected == 1
     with files.database.connection() as connection:
         row = connection.execute("select source_row, reason from raw.rejected_row").fetchone()
     assert row == (1, "the time is given again with another value, in row 2; the later row was kept")

@@ -14,13 +14,13 @@ from water_pipelines.domain.cutoffs import WEEK, cutoffs_of, last_cutoff
 from water_pipelines.domain.reach import DAY, SAME_DAY
 from water_pipelines.domain.series import TimeArray
 from water_pipelines.orchestration.columns import column_schema
-from water_pipelines.orchestration.operations.deciding import decide
+from water_pipelines.orchestration.operations.deciding import decidable, decide
 from water_pipelines.orchestration.operations.training import LEARNERS, train
 from water_pipelines.orchestration.partitions import by_cutoff
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import Days, Dependency, settled
-from water_pipelines.storage import champions, models, ticks
-from water_pipelines.storage.database import Connection, Snapshot, utc
+from water_pipelines.storage import champions, models
+from water_pipelines.storage.database import Snapshot, utc
 from water_pipelines.storage.staging import Staged
 
 
@@ -60,12 +60,6 @@ def _new_mondays(first: TimeArray, last: TimeArray) -> Sequence[str]:
     return [str(monday.astype("datetime64[D]")) for monday in mondays if monday > first.min() or first.min() == last.max()]
 
 
-def _reached(connection: Connection, mondays: Sequence[str]) -> Sequence[str]:
-    """Those that the clock has reached; the tick that reaches one marks it again."""
-    now = ticks.as_of(connection)
-    return [monday for monday in mondays if now is not None and np.datetime64(monday) <= now]
-
-
 def _decide(platform: Platform, mondays: Days) -> dict[str, Any]:
     """Take the decisions that are due on some Mondays."""
     decide(platform, np.intersect1d(mondays, cutoffs_of(mondays).astype("datetime64[D]")))
@@ -74,10 +68,10 @@ def _decide(platform: Platform, mondays: Days) -> dict[str, Any]:
 
 @settled(
     key=["core", "champion"],
-    reads={"core/forecast_score": Dependency(SAME_DAY, units=_first_monday_after_the_week, only=_reached)},
+    reads={"core/forecast_score": Dependency(SAME_DAY, units=_first_monday_after_the_week, only=decidable)},
     partitions_def=by_cutoff,
     prepare=_decide,
-    follows_clock=Dependency(SAME_DAY, units=_new_mondays),
+    follows_clock=Dependency(SAME_DAY, units=_new_mondays, only=decidable),
     group_name="models",
     kinds={"python", "postgres"},
     owners=["team:platform"],

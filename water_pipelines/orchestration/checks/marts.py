@@ -5,6 +5,7 @@ The tests run with every settle, over the days at hand, and leave their outcome 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -49,7 +50,7 @@ def _summaries(database: Database) -> list[CheckSummary]:
         return checks.summaries(connection)
 
 
-def _shown(summary: CheckSummary | None) -> dict[str, object]:
+def _shown(summary: CheckSummary | None) -> dict[str, Any]:
     if summary is None:
         return {"passed": True, "metadata": {"days": 0}, "description": "No day has been computed yet."}
     schema = dg.TableSchema([dg.TableColumn("day"), dg.TableColumn("failing rows", "int")])

@@ -6,6 +6,8 @@ before the last one, so that the champion at any past instant stays what it was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from water_pipelines.domain.scores import LEAST_ISSUES, beats_baseline
@@ -14,10 +16,12 @@ from water_pipelines.orchestration.operations.facts import land_fact
 from water_pipelines.orchestration.operations.loading import load_file, load_files
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.parsers.facts import ChampionFact, Decision
+from water_pipelines.settings import Settings
 from water_pipelines.storage import champions, forecasts, models, series, source_files, ticks
-from water_pipelines.storage.database import Snapshot, utc
+from water_pipelines.storage.database import Connection, Snapshot, utc
 
 _WEEK = np.timedelta64(7, "D")
+_WEEKS = Settings().hindcast_weeks
 
 
 def decide(platform: Platform, mondays: TimeArray) -> int:
@@ -28,7 +32,7 @@ def decide(platform: Platform, mondays: TimeArray) -> int:
         load_files(platform, (file for file in source_files.to_load(platform.database) if file.kind == "champion"))
         for monday in np.unique(mondays):
             with platform.database.snapshot() as snapshot:
-                fact = _decided(snapshot, monday, platform.settings.hindcast_weeks)
+                fact = _decided(snapshot, monday, _WEEKS)
             if fact is None:
                 continue
             file = land_fact(platform, fact, "champion", f"champion-{monday}.json")
@@ -38,6 +42,13 @@ def decide(platform: Platform, mondays: TimeArray) -> int:
                 )
             landed += 1
     return landed
+
+
+def decidable(connection: Connection, mondays: Sequence[str]) -> Sequence[str]:
+    """Those of some Mondays that the clock has reached and before which there are scores; the tick that reaches one asks again."""
+    now = ticks.as_of(connection)
+    reached = [monday for monday in mondays if now is not None and np.datetime64(monday) <= now]
+    return forecasts.scored_before(connection, reached, _WEEKS)
 
 
 def _decided(snapshot: Snapshot, monday: np.datetime64, weeks: int) -> ChampionFact | None:

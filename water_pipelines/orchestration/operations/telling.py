@@ -35,7 +35,7 @@ def telling(context: dg.OpExecutionContext, platform: Platform) -> Callable[[Seq
             context.instance.report_dagster_event(event, run.run_id, batch_metadata=DagsterEventBatchMetadata(batch, position == len(units)))
         if any(unit.asset == _CHECKS for unit in units):
             for evaluation in evaluations(platform.database):
-                context.log_event(evaluation)
+                context.log_event(evaluation)  # type: ignore[arg-type]  # it takes check evaluations; its annotation does not say so
 
     return tell
 
