@@ -87,7 +87,8 @@ def _land(platform: Platform, place: Place) -> SourceFile | None:
     """Land one inbox object; none where the same file under the same mapping had landed before."""
     arrived_at = datetime.now(UTC)
     with source_files.landing(platform.database) as arrival:
-        version, text = _mapping_for(platform, place)
+        sidecar = _sidecar(platform, place)
+        version, text = _mapping_for(platform, place, sidecar)
         copied = _copy(platform, place.key, source_files.landed_key(arrived_at, arrival, "{sha256}"))
         file = source_files.announce(
             platform.database,
@@ -109,7 +110,8 @@ def _land(platform: Platform, place: Place) -> SourceFile | None:
         if copied.key != file.key:
             platform.store.delete(copied.key)
         platform.store.delete(place.key, unless_changed=copied.source)
-        platform.store.delete(place.sidecar)
+        if sidecar:
+            platform.store.delete(sidecar.key, unless_changed=sidecar)
     if not is_new:
         log.info("%s is the file of job %s again and changes nothing", place.key, file.job_id)
     return file if is_new else None
@@ -142,12 +144,19 @@ def _seal(platform: Platform, file: SourceFile) -> None:
     source_files.landed(platform.database, file.arrival)
 
 
-def _mapping_for(platform: Platform, place: Place) -> tuple[str, str]:
+def _sidecar(platform: Platform, place: Place) -> ObjectInfo | None:
+    """The mapping that lies beside a file, as it is now."""
+    try:
+        return platform.store.info(place.sidecar) if place.kind == "data" else None
+    except ObjectMissing:
+        return None
+
+
+def _mapping_for(platform: Platform, place: Place, sidecar: ObjectInfo | None) -> tuple[str, str]:
     """(version, text) of the mapping of a file: its sidecar, else the one in force for its folder, else none."""
     if place.kind != "data":
         return NO_MAPPING, ""
-    sidecar = place.sidecar
-    if platform.store.exists(sidecar):
-        text = platform.store.read(sidecar).decode("utf-8", errors="replace")
+    if sidecar:
+        text = platform.store.read(sidecar.key).decode("utf-8", errors="replace")
         return mapping_version(text), text
     return source_files.mapping_of(platform.database, place.prefix) or (NO_MAPPING, "")
