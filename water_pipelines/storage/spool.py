@@ -51,6 +51,7 @@ class Spool:
         self._directory = directory
         self._file: Any = None
         self._writer: pa.RecordBatchStreamWriter | None = None
+        self._end = 0
 
     def __enter__(self) -> Spool:
         return self
@@ -85,8 +86,10 @@ class Spool:
         if self._writer is None:
             self._file = tempfile.TemporaryFile(dir=self._directory, prefix="water-spool-")  # noqa: SIM115  # closed with the spool
             self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
+        self._file.seek(self._end)
         for batch in self._batches:
             self._writer.write_batch(batch)
+        self._end = self._file.tell()
         self._batches.clear()
 
     def chunks(self, rows: int = _IN_MEMORY_ROWS) -> Iterator[Chunk]:
@@ -102,13 +105,15 @@ class Spool:
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         if self._writer is not None:
-            self._file.flush()
-            end = self._file.tell()
+            # a reader that stops early, or reads beside another, leaves the file anywhere: each keeps its own place
             self._file.seek(0)
             with pa.ipc.open_stream(self._file) as reader:
-                while self._file.tell() < end:
-                    yield reader.read_next_batch()
-            self._file.seek(end)
+                place = self._file.tell()
+                while place < self._end:
+                    self._file.seek(place)
+                    batch = reader.read_next_batch()
+                    place = self._file.tell()
+                    yield batch
         yield from self._batches
 
 
