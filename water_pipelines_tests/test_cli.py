@@ -179,6 +179,12 @@ class TestJobIdsByTheLedger:
         with_database.database.close()
 
 
+def _hearing() -> None:
+    """Let a new process hear SIGTERM, whatever other tests of this process left it to ignore or to block."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
 class TestStatusAndDown:
     """`water status` and `water down`."""
 
@@ -192,7 +198,8 @@ class TestStatusAndDown:
     def test_what_a_killed_platform_left_is_ended(self, home: Path) -> None:
         """A recorded program of this home is ended by `water down`; a process of the same session number but of another home is not."""
         ours, stranger = (
-            subprocess.Popen(["sleep", "600"], env={**os.environ, "WATER_HOME": str(path)}, start_new_session=True) for path in (home, home.parent)
+            subprocess.Popen(["sleep", "600"], env={**os.environ, "WATER_HOME": str(path)}, start_new_session=True, preexec_fn=_hearing)
+            for path in (home, home.parent)
         )
         try:
             home.mkdir()
