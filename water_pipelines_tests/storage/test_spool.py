@@ -18,7 +18,7 @@ def batch(number: int) -> pa.RecordBatch:
         pa.DictionaryArray.from_arrays(pa.array(np.zeros(BATCH, dtype=np.int32)), pa.array(["GAUGE/stage"])),
         pa.array(rows, pa.timestamp("us", "UTC")),
         pa.array(rows.astype(np.float64)),
-        pa.DictionaryArray.from_arrays(pa.nulls(BATCH, pa.int32()), pa.array([], pa.string())),
+        pa.DictionaryArray.from_arrays(pa.array([None] * BATCH, pa.int32()), pa.array([], pa.string())),
         pa.array(rows.astype(np.int32)),
         pa.array(np.zeros(BATCH, dtype=np.int8)),
     ]
