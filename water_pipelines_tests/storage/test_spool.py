@@ -15,10 +15,10 @@ def batch(number: int) -> pa.RecordBatch:
     """Rows whose `source_row` counts on through all batches; five of them are more than is kept in memory."""
     rows = np.arange(number * BATCH, (number + 1) * BATCH)
     columns = [
-        pa.DictionaryArray.from_arrays(pa.array(np.zeros(BATCH, dtype=np.int32)), pa.array(["GAUGE/stage"])),
+        pa.DictionaryArray.from_arrays(np.zeros(BATCH, dtype=np.int32), pa.array(["GAUGE/stage"])),
         pa.array(rows, pa.timestamp("us", "UTC")),
         pa.array(rows.astype(np.float64)),
-        pa.DictionaryArray.from_arrays(pa.array([None] * BATCH, pa.int32()), pa.array([], pa.string())),
+        pa.array([None] * BATCH, pa.string()).dictionary_encode(),
         pa.array(rows.astype(np.int32)),
         pa.array(np.zeros(BATCH, dtype=np.int8)),
     ]
