@@ -1,6 +1,6 @@
 {#-
     A metric of longer buckets from one of shorter buckets, exactly: counts and sums add up, means are weighted by their counts, and
-    squared deviations are pooled.
+    squared deviations are pooled. They are added up in the order of time: in another order a sum would end in another last bit.
 -#}
 {% macro rollup(finer, bucket) -%}
 with tick as materialized (
@@ -34,11 +34,11 @@ cross join lateral (
     select
         date_bin('{{ bucket }}', m.start_at, '2000-01-01 00:00+00') as start_at,
         sum(m.count) as count,
-        mart.pooled(array[m.count, m.count * m.mean, m.squared_deviations]) filter (where m.count > 0) as moments,
+        mart.pooled(array[m.count, m.count * m.mean, m.squared_deviations] order by m.start_at) filter (where m.count > 0) as moments,
         min(m.minimum) as minimum,
         max(m.maximum) as maximum,
-        sum(m.sum) as sum,
-        sum(m.volume) as volume,
+        sum(m.sum order by m.start_at) as sum,
+        sum(m.volume order by m.start_at) as volume,
         sum(m.expected) as expected,
         sum(m.received) as received,
         {%- for flag in ['good', 'suspect', 'bad', 'missing', 'not_evaluated'] %}

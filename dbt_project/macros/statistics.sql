@@ -1,8 +1,8 @@
 {#- What is known of the values of a half-hour: moments and extremes of `good`, which is null unless the value is good, and counts by `flag`. -#}
 {% macro statistics() -%}
-    nullif((mart.moments(good))[1], 0) as good,
-    (mart.moments(good))[2] as total,
-    (mart.moments(good))[3] as squared_deviations,
+    nullif((mart.moments(good order by time))[1], 0) as good,
+    (mart.moments(good order by time))[2] as total,
+    (mart.moments(good order by time))[3] as squared_deviations,
     min(good) as minimum,
     max(good) as maximum,
     count(*)::double precision as received,

@@ -19,11 +19,11 @@ from (
         m.start_at,
         case when min(coalesce(s.unit, '')) = max(coalesce(s.unit, '')) then min(coalesce(s.unit, '')) end as unit,
         count(m.mean) as series,
-        avg(m.mean) as mean,
+        avg(m.mean order by s.series_id) as mean,
         min(m.minimum) as minimum,
         max(m.maximum) as maximum,
-        sum(m.mean) as sum,
-        sum(m.volume) as volume,
+        sum(m.mean order by s.series_id) as sum,
+        sum(m.volume order by s.series_id) as volume,
         (sum(least(m.received, m.expected)) filter (where m.expected is not null))::double precision / nullif(sum(m.expected), 0) as completeness
     from {{ source('core', 'settle_window') }} as w
     cross join {{ source('core', 'series') }} as s
