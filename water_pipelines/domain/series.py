@@ -54,6 +54,21 @@ class Observations:
             yield int(self.series[begin]), slice(int(begin), int(end))
 
 
+def series_day_codes(series: Int32Array, time: TimeArray) -> Int64Array:
+    """Each (series, UTC day) as one number that sorts as the pair does; `series_days_of` takes it apart.
+
+    >>> codes = series_day_codes(np.array([7], np.int32), np.array(["1969-12-31T23:00"], "datetime64[us]"))
+    >>> series_days_of(codes)
+    (array([7], dtype=int32), array(['1969-12-31'], dtype='datetime64[D]'))
+    """
+    return (series.astype(np.int64) << 32) + time.astype("datetime64[D]").astype(np.int64) + 2**31
+
+
+def series_days_of(codes: Int64Array) -> tuple[Int32Array, TimeArray]:
+    """The series and the days of codes."""
+    return (codes >> 32).astype(np.int32), ((codes & 0xFFFFFFFF) - 2**31).astype("datetime64[D]")
+
+
 def starts_of_runs(keys: NDArray[np.generic]) -> NDArray[np.intp]:
     """Positions at which a run of equal neighbours begins; empty for an empty array.
 

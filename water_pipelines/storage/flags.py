@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from water_pipelines.domain.flags import GOOD
 from water_pipelines.domain.quality import Evaluations, Flags
-from water_pipelines.domain.series import Int64Array, Observations
+from water_pipelines.domain.series import Int64Array, Observations, series_day_codes
 from water_pipelines.storage.database import Snapshot
 from water_pipelines.storage.staging import StagedTable, Table, stage
 
@@ -36,7 +36,7 @@ def stage_evaluations(
     snapshot: Snapshot, days: NDArray[np.datetime64], observations: Observations, loaded: Int64Array, evaluations: Evaluations, rule_set_id: int
 ) -> StagedTable:
     """Stage which tests were run; `loaded` is the change by which each observation came, and the latest of a series and day is what was read."""
-    starts = np.searchsorted(_code(observations.series, observations.time), _code(evaluations.series, evaluations.day))
+    starts = np.searchsorted(series_day_codes(observations.series, observations.time), series_day_codes(evaluations.series, evaluations.day))
     read = np.maximum.reduceat(loaded, starts) if len(starts) else np.empty(0, dtype=np.int64)
     kept = np.isin(evaluations.day, days)
     return stage(
@@ -51,7 +51,3 @@ def stage_evaluations(
             "read": ("int8", read[kept]),
         },
     )
-
-
-def _code(series: NDArray[np.int32], time: NDArray[np.datetime64]) -> Int64Array:
-    return (series.astype(np.int64) << 32) + time.astype("datetime64[D]").astype(np.int64) + 2**31

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
-from water_pipelines.domain.series import starts_of_runs
+from water_pipelines.domain.series import series_day_codes, series_days_of, starts_of_runs
 from water_pipelines.storage import claims as claiming
 from water_pipelines.storage import computed, source_files
 from water_pipelines.storage.claims import Claims
@@ -112,17 +112,13 @@ class _SeriesDays:
 
     codes: NDArray[np.int64]
 
-    @staticmethod
-    def code(series: NDArray[np.int32], time: NDArray[np.datetime64]) -> NDArray[np.int64]:
-        return (series.astype(np.int64) << 32) + time.astype("datetime64[D]").astype(np.int64) + 2**31
-
     @property
     def series(self) -> NDArray[np.int32]:
-        return (self.codes >> 32).astype(np.int32)
+        return series_days_of(self.codes)[0]
 
     @property
     def days(self) -> NDArray[np.datetime64]:
-        return ((self.codes & 0xFFFFFFFF) - 2**31).astype("datetime64[D]")
+        return series_days_of(self.codes)[1]
 
     def holds(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         if len(self.codes) == 0:
@@ -157,7 +153,7 @@ class _Rows:
         return _Rows(*(column[where] for column in (self.series, self.time, self.value, self.qualifier, self.source_row, self.op, self.load)))
 
     def codes(self) -> NDArray[np.int64]:
-        return _SeriesDays.code(self.series, self.time)
+        return series_day_codes(self.series, self.time)
 
     @staticmethod
     def join(parts: Sequence[_Rows]) -> _Rows:
@@ -373,7 +369,7 @@ class _Load:
         if not found:
             return _NONE, _NONE
         series, days, later = (np.array(column) for column in zip(*found, strict=True))
-        codes = _SeriesDays.code(series.astype(np.int32), days.astype("datetime64[D]"))
+        codes = series_day_codes(series.astype(np.int32), days.astype("datetime64[D]"))
         return _SeriesDays(np.sort(codes[~later])), _SeriesDays(np.sort(codes[later]))
 
     def _insert(self, rows: _Rows) -> None:
@@ -448,7 +444,7 @@ class _Load:
             series, new, changed, first, last = (np.array(column) for column in zip(*changes, strict=True))
             first, last = first.astype("datetime64[us]"), last.astype("datetime64[us]")
             self.tally.touch(first, last)
-            codes = _SeriesDays.code(series.astype(np.int32), first)
+            codes = series_day_codes(series.astype(np.int32), first)
             for kind, number in ((_NEW, new), (_CHANGED, changed)):
                 self.tally.count(codes, kind, number)
                 self.tally.count(codes, _UNCHANGED, -number)
@@ -527,7 +523,7 @@ def _series_days(connection: Connection, query: str, parameter: Sequence[Any]) -
     if not found:
         return _NONE
     series, days = (np.array(column) for column in zip(*found, strict=True))
-    return _SeriesDays(np.unique(_SeriesDays.code(series.astype(np.int32), days.astype("datetime64[D]"))))
+    return _SeriesDays(np.unique(series_day_codes(series.astype(np.int32), days.astype("datetime64[D]"))))
 
 
 def _qualifier_ids(database: Database, spool: Spool) -> NDArray[np.int16]:

@@ -131,14 +131,10 @@ def get(database: Database, arrival: int) -> SourceFile:
     return found[0]
 
 
-def to_load(database: Database, *, arrivals: Sequence[int] | None = None) -> list[SourceFile]:
+def to_load(database: Database) -> list[SourceFile]:
     """Landed files that wait for their load, in the order of arrival; a load whose process died waits too."""
     with database.connection() as connection:
-        return _find(
-            connection,
-            "landed_at is not null and status in ('pending', 'running') and (%s::bigint[] is null or arrival = any(%s)) order by arrival",
-            (arrivals, arrivals),
-        )
+        return _find(connection, "landed_at is not null and status in ('pending', 'running') order by arrival", ())
 
 
 @contextmanager
@@ -195,14 +191,6 @@ def keep_rejected(connection: Connection, arrival: int, rejected: Sequence[tuple
     with connection.cursor().copy("copy raw.rejected_row (arrival, position, source_row, text, reason) from stdin") as copy:
         for position, (row, text, reason) in enumerate(rejected):
             copy.write_row((arrival, position, row, text.replace("\0", "\N{REPLACEMENT CHARACTER}"), reason))
-
-
-def retry(database: Database, arrivals: Sequence[int]) -> int:
-    """Let files that failed or were quarantined be loaded again; says how many."""
-    with database.connection() as connection:
-        return connection.execute(
-            "update raw.source_file set status = 'pending' where arrival = any(%s) and status in ('failed', 'quarantined')", (list(arrivals),)
-        ).rowcount
 
 
 def earlier_mappings(connection: Connection, file: SourceFile) -> list[SourceFile]:

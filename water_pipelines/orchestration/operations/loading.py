@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.loads import Loaded, Parsed
 from water_pipelines.storage.source_files import SourceFile
 from water_pipelines.storage.spool import Spool
+
+if TYPE_CHECKING:
+    from water_pipelines.parsers.recognise import Recognised
 
 log = logging.getLogger(__name__)
 
@@ -96,37 +100,48 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
         return loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=lambda arrival: _reparse(platform, arrival))
 
 
-def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
-    """Fill a spool with what a file's parser yields."""
+@dataclass
+class _Said:
+    """What a file says beside its observations."""
+
+    stations: dict[str, Station] = field(default_factory=dict)
+    series: dict[str, SeriesClaim] = field(default_factory=dict)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def _read(platform: Platform, file: SourceFile, spool: Spool) -> tuple[_Said, Recognised]:
+    """Fill a spool with what a file's parser yields, and give the rest of what it says and the parser."""
     from water_pipelines.parsers.recognise import describe, parse_file  # with polars, which most processes do without
 
-    mapping = _mapping(file)
-    stations: dict[str, Station] = {}
-    series: dict[str, SeriesClaim] = {}
-    rejected: list[Rejected] = []
+    mapping, said = _mapping(file), _Said()
     with platform.store.open(file.key) as stream:
-        known = describe(stream, mapping)
+        recognised = describe(stream, mapping)
         for event in parse_file(stream, mapping, _facts(platform, file)):
             match event:
                 case Described():
-                    stations.update({station.natural_id: station for station in event.stations})
-                    series.update({each.natural_id: each for each in event.series})
+                    said.stations.update({station.natural_id: station for station in event.stations})
+                    said.series.update({each.natural_id: each for each in event.series})
                 case Rows():
                     spool.append(event.batch)
-                    rejected += event.rejected
-    return Parsed(
-        spool, _claims(stations, series, spool), [(each.source_row, each.text, each.reason) for each in rejected], known.parser, known.version
-    )
+                    said.rejected += event.rejected
+    return said, recognised
 
 
-def _claims(stations: dict[str, Station], series: dict[str, SeriesClaim], spool: Spool) -> Claims:
+def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
+    """A file as its load takes it."""
+    said, recognised = _read(platform, file, spool)
+    rejected = [(each.source_row, each.text, each.reason) for each in said.rejected]
+    return Parsed(spool, _claims(said, spool), rejected, recognised.parser, recognised.version)
+
+
+def _claims(said: _Said, spool: Spool) -> Claims:
     intervals = _usual_intervals(spool)
-    said = {
+    series = {
         natural_id: {"inferred_interval_s": intervals.get(natural_id), **each.attributes, "station": each.station}
-        for natural_id, each in series.items()
+        for natural_id, each in said.series.items()
     }
-    named: dict[str, dict[str, Any]] = {each.station: {} for each in series.values()}
-    return Claims({**named, **{name: station.attributes for name, station in stations.items()}}, said)
+    stations: dict[str, dict[str, Any]] = {each.station: {} for each in said.series.values()}
+    return Claims({**stations, **{name: station.attributes for name, station in said.stations.items()}}, series)
 
 
 def _usual_intervals(spool: Spool) -> dict[str, float | None]:
@@ -143,7 +158,7 @@ def _reparse(platform: Platform, arrival: int) -> Spool:
     """The observations of a landed file, parsed again under the mapping that it landed with."""
     spool = Spool(_scratch(platform))
     try:
-        _parse(platform, source_files.get(platform.database, arrival), spool)
+        _read(platform, source_files.get(platform.database, arrival), spool)
     except BaseException:
         spool.close()
         raise
