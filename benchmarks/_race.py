@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import psycopg
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
@@ -203,6 +204,31 @@ def load(platform: Platform, readings: Readings, *, edges: Sequence[Edge] = ()) 
 
 def _never(arrival: int) -> Spool:
     raise AssertionError(f"arrival {arrival} had to be parsed again: the series-days were stored before")
+
+
+_WRITTEN = """
+select schemaname, sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint
+from pg_stat_user_tables where schemaname in ('raw', 'core', 'mart', 'history') and relname ~ %s group by 1
+"""
+_OTHERS = """
+select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+"""
+
+
+def rows_written(platform: Platform, tables: str) -> dict[str, int]:
+    """Rows inserted, updated and deleted so far in tables whose names match, by schema."""
+    with quiet(platform) as connection:
+        return dict(connection.execute(_WRITTEN, (tables,)).fetchall())
+
+
+@contextmanager
+def quiet(platform: Platform) -> Iterator[psycopg.Connection]:
+    """A connection once all others have ended: a backend reports what it read and wrote when it ends at the latest."""
+    platform.database.close()
+    with psycopg.connect(platform.database.url, autocommit=True) as connection:
+        while connection.execute(_OTHERS).fetchone() != (0,):
+            time.sleep(0.02)
+        yield connection
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

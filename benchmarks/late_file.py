@@ -7,13 +7,11 @@ days are once adjacent and once scattered; days beside them are read, and comput
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-import psycopg
-from _race import Arena, Readings, arena, arguments, load, ratio, show, show_machine
+from _race import Arena, Readings, arena, arguments, load, quiet, ratio, show, show_machine
 
 import water_pipelines.definitions  # noqa: F401  # registers every asset
 from water_pipelines.domain.reach import affected_days
@@ -38,9 +36,6 @@ select coalesce(sum(seq_tup_read), 0)::bigint
     coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint
 from pg_stat_user_tables where schemaname in ('raw', 'core', 'mart', 'history') and relname ~ %(tables)s
 """
-_OTHERS = """
-select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-"""
 _TABLES = "^(load_day|observation|observation_flag|evaluation|metric_30min)(_[0-9a-z]+)?$"
 
 
@@ -54,10 +49,7 @@ def counted(platform: Platform, work: Callable[[Platform], object]) -> tuple[int
 
 
 def _counters(platform: Platform) -> tuple[int, int]:
-    """What all backends did so far; each reports it when it ends at the latest, so all must have ended."""
-    with psycopg.connect(platform.database.url, autocommit=True) as connection:
-        while connection.execute(_OTHERS).fetchone() != (0,):
-            time.sleep(0.02)
+    with quiet(platform) as connection:
         row = connection.execute(_COUNTERS, {"tables": _TABLES}).fetchone()
     assert row is not None
     return row
