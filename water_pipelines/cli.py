@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -177,6 +178,98 @@ def demo(
         except (dropping.CannotDrop, StoreError, OSError) as error:
             _fail(output, str(error), INCOMPLETE)
     raise typer.Exit(DONE if complete else INCOMPLETE)
+
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="SHA-256 (or its first 8 digits), job id or arrival number.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the act.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this it is only told what would be done.")]
+
+
+@app.command(epilog=_CODES)
+def withdraw(files: Files, reason: Reason = "", yes: Yes = False, as_json: AsJson = False) -> None:
+    """Take files out: their days come to what the remaining files say. `water reinstate` takes it back."""
+    from water_pipelines.orchestration.operations.acts import withdrawal
+
+    _act(lambda platform: withdrawal(platform, files, reason=reason, at=datetime.now(UTC)), yes=yes, as_json=as_json)
+
+
+@app.command(epilog=_CODES)
+def reinstate(files: Files, reason: Reason = "", yes: Yes = False, as_json: AsJson = False) -> None:
+    """Take back what was withdrawn: the files are loaded again, at the place in the order of arrival that they had."""
+    from water_pipelines.orchestration.operations.acts import reinstatement
+
+    _act(lambda platform: reinstatement(platform, files, reason=reason, at=datetime.now(UTC)), yes=yes, as_json=as_json)
+
+
+@app.command(epilog=_CODES)
+def delete(
+    station: Annotated[list[str] | None, typer.Option(help="A station (UUID or natural id), with all its series.", show_default=False)] = None,
+    series: Annotated[list[str] | None, typer.Option(help="A series (UUID or natural id).", show_default=False)] = None,
+    prefix: Annotated[str | None, typer.Option(help="A folder: what only files below it speak of.", show_default=False)] = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete stations or series for ever, with everything derived of them and its history; what landed stays in the landing zone."""
+    from water_pipelines.orchestration.operations.acts import deletion
+
+    if not station and not series and prefix is None:
+        raise typer.BadParameter("name what is to be deleted: --station, --series or --prefix")
+    _act(
+        lambda platform: deletion(platform, stations=station or (), series=series or (), prefix=prefix, reason=reason, at=datetime.now(UTC)),
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@app.command(epilog=_CODES)
+def retry(
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE...]", help="SHA-256 (or its first 8 digits), job id or arrival number.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
+    quarantined: Annotated[bool, typer.Option("--quarantined", help="All that were set aside.")] = False,
+    mapping: Annotated[Path | None, typer.Option(help="Load the same bytes under this mapping.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let files be loaded again by the next run, such as after a mapping was mended."""
+    from water_pipelines.commands import acts as acting
+    from water_pipelines.commands import drop as dropping
+    from water_pipelines.orchestration.operations.acts import CannotAct
+
+    output, statuses = Output(as_json=as_json), [name for name, is_meant in (("failed", failed), ("quarantined", quarantined)) if is_meant]
+    if not files and not statuses:
+        raise typer.BadParameter("name files, or give --failed or --quarantined")
+    with _explained(output):
+        try:
+            again = acting.retry(_settings(), files or (), statuses, mapping)
+        except (CannotAct, dropping.CannotDrop, StoreError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    for each in again:
+        output.tell(arrival=each.arrival, job_id=each.job_id, file=each.name, was=each.status)
+    output.table(("arrival", "job", "file", "was"), [(each.arrival, str(each.job_id), each.name, each.status) for each in again])
+    output.say("the next run loads them" if again else "there is nothing to retry")
+
+
+def _act(make: Any, *, yes: bool, as_json: bool) -> None:
+    """Ask or do an act, and tell."""
+    from water_pipelines.commands import acts as acting
+    from water_pipelines.orchestration.operations.acts import CannotAct
+
+    output = Output(as_json=as_json)
+    with _explained(output):
+        try:
+            done = acting.act(_settings(), make, yes=yes)
+        except (CannotAct, StoreError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    output.tell(act=done.fact.act, subject=done.fact.subject, done=yes, counts=done.counts, stale=done.stale)
+    if done.files:
+        output.table(("arrival", "file", "folder", "SHA-256"), [(each.arrival, each.name, each.prefix, each.sha256[:16]) for each in done.files])
+    else:
+        output.facts({kind: ", ".join(names) for kind, names in done.fact.subject.items() if names})
+    output.table(("what", "number"), list(done.counts.items()), title=f"{done.fact.act}: {'done' if yes else 'would do'}")
+    if done.stale:
+        output.table(("to be computed again", "units"), list(done.stale.items()))
+    if not yes:
+        output.say("nothing was changed; add --yes to do it")
 
 
 def main() -> None:

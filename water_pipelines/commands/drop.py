@@ -73,7 +73,7 @@ def wanted(paths: Iterable[Path], prefix: str = "", mapping: Path | None = None)
     CannotDrop
         A file is missing, cannot be read, has a name that the store refuses or shares with another one; or a mapping is none.
     """
-    given = _text_of_mapping(mapping) if mapping is not None else None
+    given = text_of_mapping(mapping) if mapping is not None else None
     prefix = prefix.strip("/")
     found: dict[str, Wanted] = {}
     for path in paths:
@@ -92,10 +92,10 @@ def wanted(paths: Iterable[Path], prefix: str = "", mapping: Path | None = None)
                 raise CannotDrop(f"{file} cannot be read; check its permissions")
             sidecar = None
             if place.kind == "mapping":
-                _text_of_mapping(file)
+                text_of_mapping(file)
             elif place.kind == "data":
                 beside = file.with_name(file.name + SIDECAR)
-                sidecar = given if given is not None else _text_of_mapping(beside) if beside.is_file() else None
+                sidecar = given if given is not None else text_of_mapping(beside) if beside.is_file() else None
             found[key] = Wanted(file, place, sidecar)
     if not found:
         raise CannotDrop("there is nothing to drop: the folders hold no files that could be")
@@ -241,7 +241,8 @@ def _check_has_file(sidecar: Path) -> None:
         raise CannotDrop(f"{sidecar} is the mapping of {file.name}, which is not beside it; a mapping for a whole folder is called mapping.yaml")
 
 
-def _text_of_mapping(path: Path) -> str:
+def text_of_mapping(path: Path) -> str:
+    """The text of a mapping file; `CannotDrop` where it is none."""
     try:
         text = path.read_text(encoding="utf-8")
         Mapping.from_yaml(text)

@@ -174,3 +174,32 @@ class ChampionFact:
             return cls(words["kind"], datetime.fromisoformat(words["from_at"]), words["read"], decisions)
         except (ValueError, KeyError, TypeError) as error:
             raise UnreadableFile(f"it holds no decisions of this platform: {error}") from error
+
+
+@dataclass(frozen=True)
+class ActFact:
+    """What an operator does to the data.
+
+    Parameters
+    ----------
+    act : 'withdraw' or 'reinstate' files, or 'delete' stations and series for ever.
+    subject : `arrivals`, or `stations` and `series`, whose natural ids are those that were meant when it was done.
+    """
+
+    act: str
+    subject: Mapping[str, Sequence[Any]]
+    reason: str
+    at: datetime
+
+    def to_bytes(self) -> bytes:
+        """JSON."""
+        return orjson.dumps({"act": self.act, "subject": dict(self.subject), "reason": self.reason, "at": self.at})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ActFact:
+        """The fact that `to_bytes` wrote; `UnreadableFile` where it is something else."""
+        try:
+            said: dict[str, Any] = orjson.loads(data)
+            return cls(said["act"], dict(said["subject"]), said["reason"], datetime.fromisoformat(said["at"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableFile(f"it holds no act of an operator: {error}") from error

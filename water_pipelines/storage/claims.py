@@ -51,9 +51,10 @@ class Claims:
 
 @dataclass(frozen=True)
 class Provision:
-    """The numbers that series have or will have, and whether anything about stations or series is new."""
+    """The numbers that series have or will have, those of them that were known before, and whether anything said is new."""
 
     series_ids: dict[str, int]
+    known: dict[str, int]
     is_news: bool
 
 
@@ -61,7 +62,7 @@ def prepare(connection: Connection, claims: Claims) -> Provision:
     """Number the series of a file. Where the file brings news, one provisioning transaction is let through at a time."""
     provision = _look(connection, claims)
     if provision.is_news:
-        connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
+        hold(connection)
         provision = _look(connection, claims)
     missing = sorted(set(claims.series) - set(provision.series_ids))
     if missing:
@@ -72,6 +73,11 @@ def prepare(connection: Connection, claims: Claims) -> Provision:
     return provision
 
 
+def hold(connection: Connection) -> None:
+    """Let one transaction at a time change what stations and series are."""
+    connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
+
+
 def _look(connection: Connection, claims: Claims) -> Provision:
     is_news = any(
         name not in known or not _covers(known[name], attributes)
@@ -79,7 +85,8 @@ def _look(connection: Connection, claims: Claims) -> Provision:
         for known in (_merged(connection, subject, list(said)),)
         for name, attributes in said.items()
     )
-    return Provision(series_ids(connection, list(claims.series)), is_news)
+    known = series_ids(connection, list(claims.series))
+    return Provision(dict(known), known, is_news)
 
 
 def _covers(known: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
@@ -116,7 +123,7 @@ def merge_again(database: Database, edges: Sequence[Edge]) -> tuple[int, int]:
     edges : what reads `core/series`.
     """
     with database.connection() as connection:
-        connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
+        hold(connection)
         named = {
             subject: [row[0] for row in connection.execute("select distinct natural_id from raw.claim where subject = %s order by 1", (subject,))]
             for subject in ("station", "series")

@@ -17,8 +17,8 @@ from psycopg import sql
 
 from water_pipelines.domain.series import series_day_codes, series_days_of, starts_of_runs
 from water_pipelines.storage import claims as claiming
-from water_pipelines.storage import computed, source_files
-from water_pipelines.storage.claims import Claims
+from water_pipelines.storage import computed, series_changes, source_files, tombstones
+from water_pipelines.storage.claims import Claims, Provision
 from water_pipelines.storage.copy import copy_arrays, copy_rows
 from water_pipelines.storage.database import Connection, Database
 from water_pipelines.storage.partitions import leaf_of
@@ -28,6 +28,8 @@ from water_pipelines.storage.staging import Edge, mark_readers
 
 Reparse = Callable[[int], Spool]
 _NEW, _CHANGED, _UNCHANGED, _REJECTED = range(4)
+_FED = ("added", "changed", "withdrawn")
+_ADDED, _WITHDRAWN = 0, 2
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ class Loaded:
     changed: int = 0
     unchanged: int = 0
     rejected: int = 0
+    gone: int = 0
     days: NDArray[np.datetime64] = field(default_factory=lambda: np.empty(0, dtype="datetime64[D]"))
+
+
+class Overtaken(Exception):
+    """Series of a file were deleted while it was about to be loaded; loading it again finds them gone."""
 
 
 def load(
@@ -59,25 +66,34 @@ def load(
 ) -> Loaded:
     """Load a parsed file: its observations, stations and series, ledgers and stale marks, in one transaction.
 
+    What was deleted for ever after the file arrived is left out of it.
+
     Parameters
     ----------
     edges, series_edges : what reads `core/observation`, and `core/series`.
     reparse : gives the spool of another arrival, when a day must be replayed from its landed files.
+
+    Raises
+    ------
+    Overtaken
+        Try again.
     """
     qualifier_ids = _qualifier_ids(database, parsed.spool)
     with database.connection() as connection:
-        provision = claiming.prepare(connection, parsed.claims)
+        buried = tombstones.above(connection, file.arrival)
+        claims = buried.left_of(parsed.claims)
+        provision = claiming.prepare(connection, claims)
         superseded = [each.arrival for each in source_files.earlier_mappings(connection, file)]
-        leaving = _series_days(
-            connection, "select distinct series_id, day from raw.load_day join raw.load as load using (load_id) where arrival = any(%s)", superseded
-        )
-        numbers = np.array([provision.series_ids[name] for name in parsed.spool.series], dtype=np.int32)
+        leaving = _days_of(connection, superseded)
+        numbers = np.array([provision.series_ids.get(name, -1) for name in parsed.spool.series], dtype=np.int32)
         _lock_series(connection, np.union1d(numbers, leaving.series))
+        if claiming.series_ids(connection, list(provision.known)) != provision.known or tombstones.above(connection, file.arrival) != buried:
+            raise Overtaken(f"series of {file.name} were deleted meanwhile")
         work = _Load(database, connection, _Mine(file.arrival, parsed, numbers, qualifier_ids))
         waiting = [work.take(chunk, leaving) for chunk in parsed.spool.chunks()]
         work.replay(_SeriesDays(np.unique(np.concatenate([leaving.codes, *(each.codes for each in waiting)]))), reparse, without=superseded)
         change = work.write("load")
-        described = claiming.record(connection, file.arrival, parsed.claims, provision, without=superseded)
+        described = claiming.record(connection, file.arrival, claims, provision, without=superseded)
         claiming.mark_readers_of_series(connection, series_edges, described)
         source_files.supersede(connection, superseded, by=file.arrival, change=change)
         mark_readers(connection, edges, *work.tally.spans())
@@ -89,6 +105,30 @@ def load(
         source_files.succeed(connection, file.arrival, rows=loaded.rows, rejected=len(parsed.rejected) + loaded.rejected)
         source_files.keep_rejected(connection, file.arrival, [*parsed.rejected, *work.repeated])
     return loaded
+
+
+def withdraw(
+    database: Database, connection: Connection, arrivals: Sequence[int], *, edges: Sequence[Edge], series_edges: Sequence[Edge], reparse: Reparse
+) -> Loaded:
+    """Take files out: their series-days come to what the remaining files say, and what they claim of stations and series is dropped.
+
+    Parameters
+    ----------
+    connection : in a transaction, which the caller commits, or rolls back to have asked only.
+    arrivals : of data files; what they superseded does not come back.
+    """
+    claiming.hold(connection)
+    leaving = _days_of(connection, arrivals)
+    _lock_series(connection, np.unique(leaving.series))
+    work = _Load(database, connection, None)
+    work.replay(leaving, reparse, without=arrivals)
+    change = work.write("withdraw")
+    described = claiming.record(connection, arrivals[0], Claims({}, {}), Provision({}, {}, is_news=True), without=arrivals)
+    claiming.mark_readers_of_series(connection, series_edges, described)
+    source_files.withdraw(connection, arrivals, change=change)
+    mark_readers(connection, edges, *work.tally.spans())
+    work.note_computed(change)
+    return work.loaded(change)
 
 
 def replay(database: Database, days: NDArray[np.datetime64], *, edges: Sequence[Edge], reparse: Reparse) -> Loaded:
@@ -154,6 +194,10 @@ class _Rows:
 
     def codes(self) -> NDArray[np.int64]:
         return series_day_codes(self.series, self.time)
+
+    def known(self) -> _Rows:
+        """Without the rows of series that have no number: those that were deleted."""
+        return self if bool((self.series >= 0).all()) else self.take(self.series >= 0)
 
     @staticmethod
     def join(parts: Sequence[_Rows]) -> _Rows:
@@ -308,6 +352,7 @@ class _Load:
 
     def __init__(self, database: Database, connection: Connection, mine: _Mine | None) -> None:
         self.tally = _Tally()
+        self._fed = _Tally()
         self.repeated: list[tuple[int, str, str]] = []
         self._database = database
         self._connection = connection
@@ -330,7 +375,7 @@ class _Load:
         """Copy in the rows whose series-days hold nothing yet, stage those to be merged; gives back the series-days to be replayed."""
         assert self._mine is not None
         self._rows += len(chunk.series)
-        rows = _Rows.of(chunk, self._mine.numbers, self._mine.qualifier_ids, self._load_id).by_key()
+        rows = _Rows.of(chunk, self._mine.numbers, self._mine.qualifier_ids, self._load_id).known().by_key()
         rows = self._without_repetitions(rows)
         codes = rows.codes()
         touched = _SeriesDays(codes[starts_of_runs(codes)])
@@ -377,6 +422,7 @@ class _Load:
         codes = rows.codes()
         starts = starts_of_runs(codes)
         self.tally.add(codes, _NEW)
+        self._fed.add(codes, _ADDED)
         self.tally.touch(rows.time[starts], rows.time[np.append(starts[1:], len(codes))[: len(starts)] - 1])
         if len(rows.time) == 0:
             return
@@ -414,9 +460,8 @@ class _Load:
             yield from _within(self._mine.parsed.spool, self._mine.numbers, self._mine.qualifier_ids, self._load_id, series_days)
             return
         with reparse(arrival) as spool:
-            ids: dict[str, int] = dict(
-                self._connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (list(spool.series),)).fetchall()
-            )
+            buried = tombstones.above(self._connection, arrival)
+            ids = claiming.series_ids(self._connection, [name for name in spool.series if name not in buried.series])
             numbers = np.array([ids.get(name, -1) for name in spool.series], dtype=np.int32)
             yield from _within(spool, numbers, _qualifier_ids(self._database, spool), self._new_load(arrival, "replay", *parser), series_days)
 
@@ -437,14 +482,17 @@ class _Load:
             self._connection.execute(statement)
         changes = self._connection.execute(
             "select series_id, count(*) filter (where is_new and load_id = %(mine)s), count(*) filter (where is_changed and load_id = %(mine)s),"
+            " count(*) filter (where is_new), count(*) filter (where is_changed), count(*) filter (where is_gone),"
             " min(time)::timestamp, max(time)::timestamp from difference where is_new or is_changed or is_gone group by series_id, time::date",
             {"mine": self._load_id},
         ).fetchall()
         if changes:
-            series, new, changed, first, last = (np.array(column) for column in zip(*changes, strict=True))
+            series, new, changed, *fed, first, last = (np.array(column) for column in zip(*changes, strict=True))
             first, last = first.astype("datetime64[us]"), last.astype("datetime64[us]")
             self.tally.touch(first, last)
             codes = series_day_codes(series.astype(np.int32), first)
+            for kind, number in enumerate(fed):
+                self._fed.count(codes, kind, number)
             for kind, number in ((_NEW, new), (_CHANGED, changed)):
                 self.tally.count(codes, kind, number)
                 self.tally.count(codes, _UNCHANGED, -number)
@@ -485,6 +533,9 @@ class _Load:
             }
             columns |= {name: ("int4", sums[:, kind]) for kind, name in enumerate(("new", "changed", "unchanged", "rejected"))}
             copy_arrays(self._connection, sql.Identifier("raw", "load_day"), columns)
+        fed, numbers = self._fed.sums()
+        for position, name in enumerate(_FED):
+            series_changes.note(self._connection, change, name, fed.codes, numbers[:, position])
         return change
 
     def note_computed(self, change: int) -> None:
@@ -501,7 +552,8 @@ class _Load:
         """What was done, in numbers."""
         _, sums = self.tally.sums()
         new, changed, unchanged, rejected = (int(total) for total in sums.sum(axis=0))
-        return Loaded(change, self._rows, new, changed, unchanged, rejected, self.tally.spans()[0].astype("datetime64[D]"))
+        gone = int(self._fed.sums()[1][:, _WITHDRAWN].sum())
+        return Loaded(change, self._rows, new, changed, unchanged, rejected, gone, self.tally.spans()[0].astype("datetime64[D]"))
 
 
 def _within(spool: Spool, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16], load_id: int, series_days: _SeriesDays) -> Iterator[_Rows]:
@@ -514,6 +566,12 @@ def _within(spool: Spool, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.
 def _lock_series(connection: Connection, numbers: NDArray[np.int32]) -> None:
     """Hold series, in order, until the end of the transaction; new ones are held by the provisioning lock."""
     connection.execute("select from core.series where series_id = any(%s) order by series_id for no key update", (numbers.tolist(),))
+
+
+def _days_of(connection: Connection, arrivals: Sequence[int]) -> _SeriesDays:
+    """The series-days that files touched."""
+    query = "select distinct series_id, day from raw.load_day join raw.load as load using (load_id) where arrival = any(%s)"
+    return _series_days(connection, query, arrivals)
 
 
 def _series_days(connection: Connection, query: str, parameter: Sequence[Any]) -> _SeriesDays:

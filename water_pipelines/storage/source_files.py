@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -134,7 +134,7 @@ def get(database: Database, arrival: int) -> SourceFile:
 def to_load(database: Database) -> list[SourceFile]:
     """Landed files that wait for their load, in the order of arrival; a load whose process died waits too."""
     with database.connection() as connection:
-        return _find(connection, "landed_at is not null and status in ('pending', 'running') order by arrival", ())
+        return _find(connection, "landed_at is not null and withdrawn_at is null and status in ('pending', 'running') order by arrival", ())
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
             yield None
             return
         try:
-            found = _find(connection, "arrival = %s and status in ('pending', 'running')", (arrival,))
+            found = _find(connection, "arrival = %s and withdrawn_at is null and status in ('pending', 'running')", (arrival,))
             if found:
                 connection.execute(
                     "update raw.source_file set status = 'running', attempts = attempts + 1, started_at = clock_timestamp(), finished_at = null,"
@@ -173,6 +173,47 @@ def succeed(connection: Connection, arrival: int, *, rows: int, rejected: int) -
 def supersede(connection: Connection, arrivals: Sequence[int], *, by: int, change: int) -> None:
     """Note that files gave way to the same bytes under a newer mapping."""
     connection.execute("update raw.source_file set superseded_by = %s, withdrawn_at = %s where arrival = any(%s)", (by, change, list(arrivals)))
+
+
+def hold(connection: Connection, arrivals: Sequence[int]) -> None:
+    """Wait for loads of these files to end, and keep others from beginning until the end of the transaction."""
+    for arrival in sorted(arrivals):
+        connection.execute("select pg_advisory_xact_lock(%s, %s::int)", (_LOADING, arrival))
+
+
+def withdraw(connection: Connection, arrivals: Sequence[int], *, change: int) -> None:
+    """Note that an operator took files out."""
+    connection.execute("update raw.source_file set withdrawn_at = %s where arrival = any(%s)", (change, list(arrivals)))
+
+
+def reinstate(connection: Connection, arrivals: Sequence[int]) -> None:
+    """Let files that an operator took out be loaded again."""
+    connection.execute("update raw.source_file set withdrawn_at = null, status = 'pending' where arrival = any(%s)", (list(arrivals),))
+
+
+def retry(database: Database, arrivals: Sequence[int]) -> None:
+    """Let files that failed or were quarantined be loaded again."""
+    with database.connection() as connection:
+        connection.execute(
+            "update raw.source_file set status = 'pending', attempts = 0 where arrival = any(%s) and status in ('failed', 'quarantined')",
+            (list(arrivals),),
+        )
+
+
+def named(database: Database, name: str) -> list[SourceFile]:
+    """The files that an arrival number, a job's id, or a SHA-256 (or at least 8 digits of its beginning) names, in the order of arrival."""
+    with database.connection() as connection:
+        return _find(
+            connection,
+            "job_id::text = %(name)s or arrival::text = %(name)s or length(%(name)s) >= 8 and starts_with(sha256, lower(%(name)s)) order by arrival",
+            {"name": name},
+        )
+
+
+def of_status(database: Database, statuses: Sequence[str]) -> list[SourceFile]:
+    """The files whose load ended so, in the order of arrival."""
+    with database.connection() as connection:
+        return _find(connection, "status = any(%s) and withdrawn_at is null order by arrival", (list(statuses),))
 
 
 def refuse(database: Database, arrival: int, *, status: str, error: str, rejected: Sequence[tuple[int, str, str]] = ()) -> None:
@@ -237,7 +278,7 @@ def mappings_above(database: Database, prefix: str) -> dict[str, tuple[str, str]
     return {folder: (version, text) for folder, version, text in found}
 
 
-def _find(connection: Connection, condition: str, parameters: Sequence[Any]) -> list[SourceFile]:
+def _find(connection: Connection, condition: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[SourceFile]:
     with connection.cursor(row_factory=class_row(SourceFile)) as cursor:
         return cursor.execute(f"select {_COLUMNS} from raw.source_file where {condition}", parameters).fetchall()
 

@@ -112,7 +112,9 @@ def _land(platform: Platform, place: Place) -> SourceFile | None:
         platform.store.delete(place.key, unless_changed=copied.source)
         if sidecar:
             platform.store.delete(sidecar.key, unless_changed=sidecar)
-    if not is_new:
+    if not is_new and file.withdrawn_at is not None and file.superseded_by is None:
+        log.warning("%s was withdrawn and stays so; `water reinstate %s` takes it back", place.key, file.arrival)
+    elif not is_new:
         log.info("%s is the file of job %s again and changes nothing", place.key, file.job_id)
     return file if is_new else None
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def replay_days(platform: Platform, days: NDArray[np.datetime64]) -> Loaded:
     """Derive days of observations again from their landed files."""
     with platform.database.connection() as connection:
         readers = edges(connection, "core/observation")
-    return loads.replay(platform.database, days, edges=readers, reparse=lambda arrival: _reparse(platform, arrival))
+    return loads.replay(platform.database, days, edges=readers, reparse=partial(reparse, platform))
 
 
 def _load_data(platform: Platform, file: SourceFile) -> Loaded:
@@ -97,7 +98,7 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
             )
         with platform.database.connection() as connection:
             readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
-        return loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=lambda arrival: _reparse(platform, arrival))
+        return loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
 
 
 @dataclass
@@ -154,7 +155,7 @@ def _usual_intervals(spool: Spool) -> dict[str, float | None]:
     return {}
 
 
-def _reparse(platform: Platform, arrival: int) -> Spool:
+def reparse(platform: Platform, arrival: int) -> Spool:
     """The observations of a landed file, parsed again under the mapping that it landed with."""
     spool = Spool(_scratch(platform))
     try:
@@ -216,6 +217,12 @@ def _text(platform: Platform, file: SourceFile) -> str:
         raise UnreadableFile(f"{file.name} is not UTF-8 text: {error}") from error
 
 
+def _load_act(platform: Platform, file: SourceFile) -> Loaded:
+    from water_pipelines.orchestration.operations.acts import load_act  # which replays by what is here
+
+    return load_act(platform, file)
+
+
 LOADERS: dict[str, Loader] = {
     "data": _load_data,
     "mapping": _load_mapping,
@@ -224,5 +231,6 @@ LOADERS: dict[str, Loader] = {
     "model": load_model,
     "forecast": load_forecast,
     "champion": load_champion,
+    "act": _load_act,
 }
 """Kind of a landed file -> what loads it."""

@@ -17,13 +17,23 @@ create table raw.act (
 comment on table raw.act is 'What operators did to the data, in the order of arrival: each landed as an object, so that a rebuild does it again.';
 
 create table core.tombstone (
-    subject text not null check (subject in ('station', 'series', 'prefix')),
+    subject text not null check (subject in ('station', 'series')),
     natural_id text not null,
-    arrival bigint not null references raw.act (arrival),
+    series_id integer,
+    arrival bigint not null references raw.source_file (arrival),
     since bigint not null,
     primary key (subject, natural_id, arrival)
 );
 comment on table core.tombstone is 'What was deleted for ever: nothing that arrived before the tombstone is loaded or replayed again.';
+
+create or replace function core.refuse_change() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'DELETE' and current_setting('water.deletes', true) = 'on' then
+        return null;
+    end if;
+    raise exception 'core.% is append-only: what was trained or decided is a fact; add a row instead', tg_table_name;
+end $$;
+comment on function core.refuse_change() is 'Only the deletion of a series, an act of its own, takes facts away.';
 """
 
 CHANGES = """
@@ -37,7 +47,7 @@ create table core.series_change (
     primary key (n, series_id, kind, start_at)
 );
 comment on table core.series_change is
-    'The changes feed: between start_at and end_at (both included), what change n did to the values of a series, or to the flags they are served with.';
+    'The changes feed: within [start_at, end_at), whole UTC days, what change n did to the values of a series or to their flags.';
 """
 
 HISTORY = """
