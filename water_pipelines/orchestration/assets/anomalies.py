@@ -40,6 +40,7 @@ def _train_bands(platform: Platform, days: Days) -> dict[str, Any]:
     key=["core", "anomaly"],
     reads={
         "core/observation": ANOMALY_REACH,
+        "core/series": ANOMALY_REACH,  # what is missing is judged by the interval, which an earlier arrival that is loaded later may correct
         # bands learn from flagged values, so flags come first; but a band is a fact, which a later flag does not change, and the load
         # of a band marks the days that were judged without it
         "core/observation_flag": IN_ORDER,

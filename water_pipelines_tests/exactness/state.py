@@ -1,0 +1,89 @@
+"""What a database holds, told by natural keys, so that two databases can be held against each other.
+
+Numbers that only say who wrote what in which order (changes, loads, runs, internal ids, times of work) are left out or exchanged for
+what they stand for. Keep out: what is expected.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from water_pipelines.orchestration.resources import Platform
+from water_pipelines.storage.database import Connection
+
+TABLES = (
+    "raw.source_file",
+    "raw.mapping",
+    "raw.claim",
+    "raw.rejected_row",
+    "raw.act",
+    "core.tombstone",
+    "core.station",
+    "core.series",
+    "core.observation",
+    "core.rule_set",
+    "core.tick",
+    "core.observation_flag",
+    "core.evaluation",
+    "mart.metric_30min",
+    "mart.metric_hourly",
+    "mart.metric_daily",
+    "mart.network_30min",
+    "mart.data_quality_daily",
+    "core.check_result",
+    "core.check_failure",
+    "core.anomaly",
+    "core.model_version",
+    "core.model_series",
+    "core.champion",
+    "core.forecast",
+    "core.forecast_score",
+)
+"""Facts and ledgers of what landed, and every derived table."""
+
+_STANDS_FOR = {
+    "series_id": ("core.series", "series_id", "natural_id"),
+    "scope_series_id": ("core.series", "series_id", "natural_id"),
+    "station_id": ("core.station", "station_id", "natural_id"),
+    "rule_set_id": ("core.rule_set", "rule_set_id", "version"),
+    "model_id": ("core.model_version", "model_id", "uuid"),
+    "load_id": ("raw.load", "load_id", "arrival"),
+    "qualifier_id": ("core.qualifier", "qualifier_id", "text"),
+}
+_LEFT_OUT = {"since", "change", "run", "attempts", "started_at", "finished_at", "landed_at", "arrived_on", "progress", "error", "counts"}
+_NUMBERS = {("core.evaluation", "read"), ("core.check_failure", "position")}
+_WHETHER = {"withdrawn_at"}
+
+_COLUMNS = "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attname"
+
+
+def rows_of(connection: Connection, table: str) -> Counter[str]:
+    """The rows of a table as text, each as often as it is there."""
+    shown = []
+    for (column,) in connection.execute(_COLUMNS, (table,)).fetchall():
+        if column in _LEFT_OUT or (table, column) in _NUMBERS:
+            continue
+        if column in _STANDS_FOR:
+            known, key, name = _STANDS_FOR[column]
+            shown.append(f"'{column}', (select k.{name}::text from {known} as k where k.{key} = t.{column})")
+        elif (table, column) == ("core.check_failure", "row"):
+            shown.append("'row', (t.row - 'series_id') || jsonb_build_object('series', (select natural_id from core.series"
+                         " where series_id = (t.row ->> 'series_id')::int))")  # fmt: skip
+        elif column in _WHETHER:
+            shown.append(f"'{column}', t.{column} is not null")
+        else:
+            shown.append(f"'{column}', t.{column}::text")
+    query = f"select jsonb_build_object({', '.join(shown)})::text from {table} as t"
+    return Counter(row[0] for row in connection.execute(query.encode()))
+
+
+def differences(one: Platform, other: Platform, tables: tuple[str, ...] = TABLES) -> dict[str, str]:
+    """Table -> what differs between two databases: how many rows on each side, and the first of them."""
+    found = {}
+    with one.database.connection() as left, other.database.connection() as right:
+        for table in tables:
+            here, there = rows_of(left, table), rows_of(right, table)
+            only_here, only_there = here - there, there - here
+            if only_here or only_there:
+                found[table] = f"{only_here.total()} here, {only_there.total()} there: {sorted(only_here)[:2]} and {sorted(only_there)[:2]}"
+    return found
