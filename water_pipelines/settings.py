@@ -62,7 +62,10 @@ class Settings(BaseSettings):
     station_silent_after: float = Field(12.0, gt=0, description="The same for silent.")
     station_inactive_after: float = Field(672.0, gt=0, description="The same for inactive (672 is a week at 15 minutes).")
 
-    metric_history_retention_days: int = Field(90, ge=1, description="Superseded metrics are kept this long; an as_of before it answers 410.")
+    history_days: int | None = Field(
+        None, ge=1, description="What was superseded is kept so many days, and an as_of before them answers 410; empty keeps it for ever."
+    )
+    load_attempts: int = Field(5, ge=1, description="How often a load that failed for reasons that may pass, or died, is begun before it is left.")
 
     hindcast_weeks: int = Field(
         8, ge=0, description="Weeks before the end of new data that are forecast from the past alone, so that models have scores from the start."

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from water_pipelines.api.cursors import BadCursor
-from water_pipelines.storage.served.reading import NothingFound, Unavailable, UnknownChange
+from water_pipelines.storage.served.reading import Forgotten, NothingFound, Unavailable, UnknownChange
 
 MEDIA_TYPE = "application/problem+json"
 _TYPES = "urn:water-pipelines:problem:"
@@ -33,6 +33,7 @@ class Problem(NamedTuple):
 PROBLEMS: dict[type[Exception], Problem] = {
     NothingFound: Problem(HTTPStatus.NOT_FOUND, "not-found", "Nothing of that id"),
     UnknownChange: Problem(HTTPStatus.BAD_REQUEST, "unknown-change", "No such state"),
+    Forgotten: Problem(HTTPStatus.GONE, "forgotten", "This state can no longer be told"),
     BadCursor: Problem(HTTPStatus.BAD_REQUEST, "bad-cursor", "Not a cursor of this list"),
     RequestValidationError: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid"),
     Unavailable: Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The database cannot be read at present"),

@@ -783,7 +783,7 @@ PROBLEM_EXAMPLE: dict[str, Any] = {
 }
 
 
-def answers(shape: type[Shape], *, csv: str | None = None, statuses: tuple[int, ...] = (400, 404, 422, 503)) -> dict[int | str, dict[str, Any]]:
+def answers(shape: type[Shape], *, csv: str | None = None, statuses: tuple[int, ...] = (400, 404, 410, 422, 503)) -> dict[int | str, dict[str, Any]]:
     """What a route may answer, for the OpenAPI document: its shape, and problem details."""
     content = {} if csv is None else {"text/csv": {"example": csv, "schema": {"type": "string"}}}
     problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _PROBLEM_SCHEMA, "example": PROBLEM_EXAMPLE}}}

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -145,6 +146,10 @@ class ObjectStore(Protocol):
         """Room that is left; None where the store has no such limit."""
         ...
 
+    def presigned(self, key: str, name: str, seconds: int) -> str | None:
+        """A URL from which anybody may download this object, as a file of that name, for so long; None where the store gives none."""
+        ...
+
 
 def is_hidden(key: str) -> bool:
     """Whether a key is of an unfinished or private file, which no store lists.
@@ -259,6 +264,10 @@ class LocalStore:
         """See `ObjectStore.free_bytes`."""
         existing = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
         return shutil.disk_usage(existing).free
+
+    def presigned(self, key: str, name: str, seconds: int) -> str | None:
+        """See `ObjectStore.presigned`."""
+        return None
 
     def _changed(self, key: str, before: ObjectInfo) -> bool:
         try:
@@ -476,6 +485,11 @@ class S3Store:
     def free_bytes(self) -> int | None:
         """See `ObjectStore.free_bytes`."""
         return None
+
+    def presigned(self, key: str, name: str, seconds: int) -> str | None:
+        """See `ObjectStore.presigned`."""
+        disposition = {"ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+        return str(self._client.generate_presigned_url("get_object", Params={**self._at(key), **disposition}, ExpiresIn=seconds))
 
     def read_range(self, info: ObjectInfo, start: int, end: int) -> bytes:
         """Bytes `start` to before `end` of exactly the object that was seen; `ObjectChanged` otherwise."""

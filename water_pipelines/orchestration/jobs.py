@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from water_pipelines.orchestration.operations.history import expire_history
 from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.telling import telling
@@ -11,6 +12,7 @@ from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.operations.training import retrain
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
+from water_pipelines.storage import retries
 from water_pipelines.storage.partitions import extend_partitions
 
 _SETTLES = {"water/settles": "true"}
@@ -18,9 +20,11 @@ _SETTLES = {"water/settles": "true"}
 
 @dg.op(out=dg.Out(dg.Nothing))
 def land_load_and_settle(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
-    """Empty the inbox, load what landed, and compute what it made stale."""
+    """Empty the inbox, load what landed or is due to be tried again, and compute what it made stale."""
     with platform.during(context.run.run_id) as working:
         start_clock(working, datetime.now(UTC))
+        retried = retries.begin_again(working.database, working.settings.load_attempts)
+        context.log.info("loads begun again: %s, given up: %s", retried.again or "none", retried.given_up or "none")
         landed = empty_inbox(working)
         context.log.info("%s files landed", landed)
         settle(working, telling(context, working))
@@ -59,6 +63,24 @@ def make_yearly_partitions(context: dg.OpExecutionContext, platform: dg.Resource
     context.log.info("%s partitions made", made)
 
 
+class ExpireConfig(dg.Config):
+    """Whether to do it, or only to tell what would be done."""
+
+    apply: bool = False
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def remove_superseded(context: dg.OpExecutionContext, config: ExpireConfig, platform: dg.ResourceParam[Platform]) -> None:
+    """Remove what was superseded longer ago than the history is kept."""
+    with platform.during(context.run.run_id) as working:
+        expired = expire_history(working, datetime.now(UTC), apply=config.apply)
+        if expired is None:
+            context.log.info("history is kept for ever: WATER_HISTORY_DAYS is not set")
+        else:
+            done = "rows removed" if config.apply else "rows that would be removed (launch with apply: true to do it)"
+            context.log.info("the first change that can be read is %s; %s: %s", expired.horizon, done, expired.rows or "none")
+
+
 @dg.job(
     executor_def=dg.in_process_executor,
     tags=_SETTLES,
@@ -93,3 +115,12 @@ def retrain_job() -> None:
 def partitions_job() -> None:
     """See `make_yearly_partitions`."""
     make_yearly_partitions()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Removes what was superseded longer ago than WATER_HISTORY_DAYS; only tells of it unless its op is configured with apply: true.",
+)
+def expire_history_job() -> None:
+    """See `remove_superseded`."""
+    remove_superseded()

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from water_pipelines.orchestration.jobs import partitions_job, retrain_job, tick_job
+from water_pipelines.orchestration.jobs import expire_history_job, partitions_job, remove_superseded, retrain_job, tick_job
 
 metric_refresh_30min = dg.ScheduleDefinition(
     job=tick_job,
@@ -29,4 +29,14 @@ yearly_partitions = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     name="yearly_partitions",
     description="Makes the tables' partitions of the years to come, long before a load needs them.",
+)
+
+history_retention = dg.ScheduleDefinition(
+    job=expire_history_job,
+    cron_schedule="20 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    run_config={"ops": {remove_superseded.name: {"config": {"apply": True}}}},
+    name="history_retention",
+    description="Each night: removes what was superseded longer ago than WATER_HISTORY_DAYS; nothing where that is not set.",
 )

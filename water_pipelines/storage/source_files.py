@@ -15,7 +15,7 @@ from water_pipelines.storage.database import Connection, Database
 
 JOBS = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f01")
 _ONE_LANDER = 5_601_002
-_LOADING = 5_601_003
+LOADING = 5_601_003
 _COLUMNS = (
     "arrival, job_id, key, name, prefix, sha256, bytes, kind, mapping_version, mapping, arrived_at, landed_at, status, error, attempts, rows,"
     " rejected, run, started_at, finished_at, withdrawn_at, superseded_by"
@@ -141,7 +141,7 @@ def to_load(database: Database) -> list[SourceFile]:
 def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
     """Hold a file while it is loaded; yields none where another process holds it or it needs no load any more."""
     with database.connection() as connection:
-        held = connection.execute("select pg_try_advisory_lock(%s, %s::int)", (_LOADING, arrival)).fetchone()
+        held = connection.execute("select pg_try_advisory_lock(%s, %s::int)", (LOADING, arrival)).fetchone()
         connection.commit()
         if held != (True,):
             yield None
@@ -158,7 +158,7 @@ def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
             yield found[0] if found else None
         finally:
             connection.rollback()
-            connection.execute("select pg_advisory_unlock(%s, %s::int)", (_LOADING, arrival))
+            connection.execute("select pg_advisory_unlock(%s, %s::int)", (LOADING, arrival))
             connection.commit()
 
 
@@ -171,14 +171,20 @@ def succeed(connection: Connection, arrival: int, *, rows: int, rejected: int) -
 
 
 def supersede(connection: Connection, arrivals: Sequence[int], *, by: int, change: int) -> None:
-    """Note that files gave way to the same bytes under a newer mapping."""
-    connection.execute("update raw.source_file set superseded_by = %s, withdrawn_at = %s where arrival = any(%s)", (by, change, list(arrivals)))
+    """Note that files gave way to the same bytes under a newer mapping; those that were not loaded yet never will be."""
+    connection.execute(
+        "update raw.source_file set superseded_by = %s, withdrawn_at = %s,"
+        " status = case when status in ('pending', 'running') then 'quarantined' else status end,"
+        " error = coalesce(error, case when status in ('pending', 'running') then 'the same bytes were loaded under a newer mapping; they stand' end)"
+        " where arrival = any(%s)",
+        (by, change, list(arrivals)),
+    )
 
 
 def hold(connection: Connection, arrivals: Sequence[int]) -> None:
     """Wait for loads of these files to end, and keep others from beginning until the end of the transaction."""
     for arrival in sorted(arrivals):
-        connection.execute("select pg_advisory_xact_lock(%s, %s::int)", (_LOADING, arrival))
+        connection.execute("select pg_advisory_xact_lock(%s, %s::int)", (LOADING, arrival))
 
 
 def withdraw(connection: Connection, arrivals: Sequence[int], *, change: int) -> None:

@@ -16,7 +16,7 @@ from water_pipelines.storage.served.reading import Reading
 router = APIRouter(prefix="/api/v1/anomalies", tags=["anomalies"])
 
 
-@router.get("", responses=schemas.answers(schemas.AnomalyPage, statuses=(400, 422, 503)))
+@router.get("", responses=schemas.answers(schemas.AnomalyPage, statuses=(400, 410, 422, 503)))
 def list_anomalies(
     respond: OfValues,
     page: ListPage,

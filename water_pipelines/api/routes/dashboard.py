@@ -13,7 +13,7 @@ router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
 QUALITY_DAYS = 7
 
 
-@router.get("/summary", responses=schemas.answers(schemas.Summary, statuses=(400, 422, 503)))
+@router.get("/summary", responses=schemas.answers(schemas.Summary, statuses=(400, 410, 422, 503)))
 def get_summary(respond: OfValues, limits: Limits) -> Response:
     """Stations by status, networks in their last half-hour, data quality of the last days, open anomalies and forecasts, as of the last tick."""
 

@@ -18,7 +18,7 @@ NodeId = Annotated[str, Path(description="UUID or natural id of a node, which ma
 Property = Annotated[str | None, Query(alias="property", description="Only series of this property.")]
 
 
-@router.get("", responses=schemas.answers(schemas.StationPage, statuses=(400, 422, 503)))
+@router.get("", responses=schemas.answers(schemas.StationPage, statuses=(400, 410, 422, 503)))
 def list_nodes(
     respond: OfValues,
     page: ListPage,

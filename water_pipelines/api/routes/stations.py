@@ -14,7 +14,7 @@ from water_pipelines.storage.served.stations import StationFilter
 router = APIRouter(prefix="/api/v1/water-data/stations", tags=["stations"])
 
 
-@router.get("", responses=schemas.answers(schemas.StationPage, statuses=(400, 422, 503)))
+@router.get("", responses=schemas.answers(schemas.StationPage, statuses=(400, 410, 422, 503)))
 def list_stations(
     respond: OfValues,
     page: ListPage,

@@ -22,7 +22,7 @@ Rows = Annotated[bool, Query(description="Rows in place of columns.")]
 AsFormat = Annotated[Format, Query(alias="format", description="With csv, the cursor of the next page is the header `Water-Next`.")]
 
 
-@router.get("/metadata", responses=schemas.answers(schemas.SeriesPage, statuses=(400, 422, 503)))
+@router.get("/metadata", responses=schemas.answers(schemas.SeriesPage, statuses=(400, 410, 422, 503)))
 def list_series(
     respond: OfValues,
     page: ListPage,

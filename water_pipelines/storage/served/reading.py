@@ -28,6 +28,10 @@ class UnknownChange(LookupError):
     """The state that was asked for does not exist (yet)."""
 
 
+class Forgotten(LookupError):
+    """The state that was asked for lies before the history's retention."""
+
+
 class NothingFound(LookupError):
     """What was asked for by its id does not exist, as of the change that is read."""
 
@@ -100,6 +104,8 @@ def reading(database: Database, as_of: int | datetime | None = None) -> Iterator
     ------
     UnknownChange
         The change was not made yet, or the time lies in the future.
+    Forgotten
+        The state can no longer be told: what was superseded since is gone.
     Unavailable
         The database does not answer, or was never migrated.
     """
@@ -109,7 +115,7 @@ def reading(database: Database, as_of: int | datetime | None = None) -> Iterator
             connection.read_only = True
             try:
                 latest = _latest(connection)
-                number = latest if as_of is None else _number(connection, as_of, latest)
+                number = latest if as_of is None else _remembered(connection, _number(connection, as_of, latest))
                 yield Reading(connection, number, number == latest)
             finally:
                 connection.rollback()
@@ -140,6 +146,16 @@ def _number(connection: Connection, as_of: int | datetime, latest: int) -> int:
     if row[0]:
         raise UnknownChange(f"{as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} lies in the future; what will have been recorded then is not known")
     return int(row[1] or 0)
+
+
+def _remembered(connection: Connection, number: int) -> int:
+    row = connection.execute(
+        "select h.n, c.recorded_at from core.history_horizon as h left join core.change as c using (n) where h.n > %s", (number,)
+    ).fetchone()
+    if row is None:
+        return number
+    since = "" if row[1] is None else f", recorded at {row[1].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    raise Forgotten(f"what was superseded since change {number} is no longer kept; the first change that can be read is {row[0]}{since}")
 
 
 def _first_line(error: Exception) -> str:
