@@ -12,6 +12,7 @@ from typing import BinaryIO
 from water_pipelines.parsers.contract import UnreadableFile
 
 BLOCK_BYTES = 16 << 20
+LONGEST_LINE = 16 << 20
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -75,12 +76,16 @@ def blocks(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
 
 
 def _utf8(stream: BinaryIO) -> Iterator[bytes]:
-    is_first = True
-    while block := stream.read(BLOCK_BYTES):
-        if not block.endswith(b"\n"):
-            block += stream.readline()
-        yield _as_utf8(block.removeprefix(codecs.BOM_UTF8) if is_first else block)
-        is_first = False
+    rest = stream.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+    while read := stream.read(BLOCK_BYTES):
+        block = rest + read
+        end = max(block.rfind(b"\n"), -1 if b"\n" in block else block.rfind(b"\r")) + 1
+        if end:
+            yield _as_utf8(block[:end])
+        rest = block[end:]
+        _refuse_endless(len(rest))
+    if rest:
+        yield _as_utf8(rest)
 
 
 def _decoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
@@ -100,6 +105,12 @@ def _decoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
         if end:
             yield text[:end].encode()
         rest = text[end:]
+        _refuse_endless(len(rest))
+
+
+def _refuse_endless(length: int) -> None:
+    if length > LONGEST_LINE:
+        raise UnreadableFile(f"The file has a line of more than {LONGEST_LINE >> 20} MiB, so it is no table. Was it exported without line breaks?")
 
 
 def _as_utf8(block: bytes) -> bytes:

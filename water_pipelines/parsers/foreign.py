@@ -22,9 +22,7 @@ _MAGIC = (
     (b"SQLite format 3", "The file is an SQLite database. Export its tables as CSV."),
     (b"7z\xbc\xaf", "The file is a 7z archive. Pack it as zip."),
     (b"Rar!", "The file is a RAR archive. Pack it as zip."),
-    (b"BZh", "The file is packed by bzip2. Pack it by gzip or zip."),
     (b"\xfd7zXZ", "The file is packed by xz. Pack it by gzip or zip."),
-    (b"\x28\xb5\x2f\xfd", "The file is packed by zstd. Pack it by gzip or zip."),
 )
 
 
@@ -34,8 +32,6 @@ def refuse(head: Head) -> None:
     for magic, message in _MAGIC:
         if start.startswith(magic):
             raise UnreadableFile(message)
-    if start[257:262] == b"ustar":
-        raise UnreadableFile("The file is a tar archive. Pack it as zip.")
     page = re.search(rb"<!doctype\s+html|<html[\s>]", start[:8192], re.IGNORECASE)
     if page is not None:
         title = re.search(rb"<title[^>]*>(.*?)</title>", start, re.IGNORECASE | re.DOTALL)

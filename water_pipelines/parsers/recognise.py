@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from water_pipelines.parsers import foreign
-from water_pipelines.parsers.archives import Gzip, Zip
+from water_pipelines.parsers.archives import PACKINGS, Packed, Tar, Zip
 from water_pipelines.parsers.columnar import Parquet
 from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
 from water_pipelines.parsers.mapping import Mapping
@@ -72,9 +72,10 @@ def find_parser(stream: BinaryIO, mapping: Mapping) -> Parser:
 
 
 PARSERS: tuple[Parser, ...] = (
-    Gzip(parse_file),
+    *(Packed(packing, parse_file) for packing in PACKINGS),
     Sheets(),
     Zip(parse_file),
+    Tar(parse_file),
     Parquet(),
     StationGeoJson(),
     Ndjson(),

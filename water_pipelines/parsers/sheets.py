@@ -6,7 +6,9 @@ Add here what concerns sheets and cells. Dates that were typed as text are read 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -21,10 +23,16 @@ from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.readings import read_table
 from water_pipelines.parsers.table import Chunk, Table, column_of, text_of
 
+LARGEST_BYTES = 128 << 20
 LARGEST_EXPANDED = 2 << 30
+LARGEST_CELLS = 8_000_000
+"""Between the first and the last cell of a sheet: the readers hold all of them, the empty ones too."""
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP = b"PK\x03\x04"
 _MEMBERS = (b"[Content_Types].xml", b"xl/", b"_rels/.rels", b"docProps/", b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet")
+_CELL = re.compile(rb"""\sr\s*=\s*["']([A-Z]{0,3})(\d{1,7})["']""")
+_LONGEST_CELL_NAME = 16
+_BLOCK = 1 << 20
 
 
 class Sheets:
@@ -46,21 +54,49 @@ class Sheets:
 
 
 def _open(stream: BinaryIO) -> CalamineWorkbook:
-    content = stream.read()
+    content = stream.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise UnreadableFile(f"The workbook has more than {LARGEST_BYTES >> 20} MiB. Export its data as CSV.")
     if content.startswith(_ZIP):
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                expanded = sum(member.file_size for member in archive.infolist())
-        except zipfile.BadZipFile as error:
+                _refuse_huge(archive)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise UnreadableFile("The workbook is truncated or damaged. Open it in Excel, save it again, and drop it anew.") from error
-        if expanded > LARGEST_EXPANDED:
-            raise UnreadableFile(f"The workbook expands to {expanded >> 20} MiB, more than {LARGEST_EXPANDED >> 20}. Export its data as CSV.")
     elif "EncryptedPackage".encode("utf-16-le") in content:
         raise UnreadableFile("The workbook is protected by a password. Save it without one.")
     try:
         return CalamineWorkbook.from_filelike(io.BytesIO(content))
     except (CalamineError, OSError, ValueError) as error:
         raise UnreadableFile(f"The workbook cannot be opened ({error}). Open it in Excel, save it as .xlsx, and drop it anew.") from error
+
+
+def _refuse_huge(archive: zipfile.ZipFile) -> None:
+    """Refuse a workbook that a reader could not hold. Every member is read, since the sizes that a workbook declares may be wrong."""
+    expanded = sum(member.file_size for member in archive.infolist())
+    if expanded > LARGEST_EXPANDED:
+        raise UnreadableFile(f"The workbook expands to {expanded >> 20} MiB, more than {LARGEST_EXPANDED >> 20}. Export its data as CSV.")
+    for member in archive.infolist():
+        rows, columns = 0, 0
+        with archive.open(member) as source:
+            rest = b""
+            while block := source.read(_BLOCK):
+                found = _CELL.findall(rest + block) if member.filename.startswith("xl/worksheets/") else []
+                rows = max(rows, max(map(int, {row for _, row in found}), default=0))
+                columns = max(columns, max(map(_column_number, {column for column, _ in found}), default=0))
+                rest = block[-_LONGEST_CELL_NAME:]
+                if rows * columns > LARGEST_CELLS:
+                    raise UnreadableFile(
+                        f"The sheet in {member.filename} goes to row {rows:,} and column {columns:,}, which is {rows * columns:,} cells,"
+                        f" more than {LARGEST_CELLS:,}. Delete what stands far from the table, or export it as CSV."
+                    )
+
+
+def _column_number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
 
 
 def read_sheet(workbook: CalamineWorkbook, mapping: Mapping, file: FileFacts) -> Table:

@@ -1,10 +1,14 @@
-"""Gzip and zip: members are read as if dropped alone; nothing expands without bound."""
+"""Packed files, zip and tar: members are read as if dropped alone; nothing expands without bound."""
 
+import bz2
 import gzip
 import io
+import tarfile
 import zipfile
+from collections.abc import Callable
 
 import pytest
+import zstandard
 
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines_tests.parsers.reading import read
@@ -85,3 +89,53 @@ def test_what_is_truncated_or_holds_nothing_is_refused(content: bytes) -> None:
     """A transfer that broke off, or an empty zip."""
     with pytest.raises(UnreadableFile, match=r"truncated|no file"):
         read(content)
+
+
+def tarred(**members: bytes) -> bytes:
+    """A tar; ``__`` in a name stands for a dot."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, content in members.items():
+            header = tarfile.TarInfo(name.replace("__", "."))
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
+    return made.getvalue()
+
+
+PACKS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+    ".zst in frames": lambda content: b"".join(zstandard.ZstdCompressor().compress(content[at : at + 7]) for at in range(0, len(content), 7)),
+}
+
+
+@pytest.mark.parametrize("suffix", PACKS)
+def test_every_packing_gives_what_was_packed(suffix: str) -> None:
+    """The name of the file within is that of the packed one without its suffix."""
+    found = read(PACKS[suffix](FLOW), name=f"gauge.csv{suffix[:4].strip()}")
+    assert (found.values, found.series[0].natural_id) == ([2, 3], "inbox/gauge/flow")
+
+
+@pytest.mark.parametrize("pack", [lambda content: content, *PACKS.values()], ids=["plain", *PACKS])
+def test_a_tar_is_read_member_by_member_packed_or_not(pack: Callable[[bytes], bytes]) -> None:
+    """Stations are called after the archive, the folder in it and the member: two loggers' `a.csv` are not one."""
+    content = pack(tarred(**{"north/a__csv": LEVEL, "south/a__csv": FLOW, "._a__csv": b"a resource fork"}))
+    found = read(content, name="gauges.tar")
+    assert [one.natural_id for one in found.series] == ["inbox/gauges/north/a/level", "inbox/gauges/south/a/flow"]
+    assert (found.values, found.source_rows) == ([1, 2, 3], [2, 2, 3])
+    assert read(content, "members: 'north/*'", name="gauges.tar").values == [1]
+
+
+def test_a_tar_with_nothing_to_read_says_what_it_holds() -> None:
+    """Its names, so that the mapping can be mended."""
+    with pytest.raises(UnreadableFile, match=r"no member like '\*.dat'; it holds a.csv"):
+        read(tarred(a__csv=LEVEL), "members: '*.dat'")
+
+
+def test_a_tar_header_of_any_size_is_not_held_in_memory() -> None:
+    """A comment of 2 GB, of which the first bytes are there."""
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, 2 << 30
+    with pytest.raises(UnreadableFile, match="a header of 2,147,483,648 bytes"):
+        read(header.tobuf(tarfile.USTAR_FORMAT) + b"11 path=x\n")

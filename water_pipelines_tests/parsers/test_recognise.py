@@ -7,7 +7,7 @@ import pytest
 
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
-from water_pipelines.parsers.recognise import PARSERS, TEXTS, Recognised, describe
+from water_pipelines.parsers.recognise import PARSERS, TEXTS, describe
 from water_pipelines_tests.parsers.reading import read
 
 
@@ -25,7 +25,9 @@ from water_pipelines_tests.parsers.reading import read
 )
 def test_content_tells_the_kind(content: bytes, parser: str, kind: str) -> None:
     """No name is needed, and the version of the parser is known for the ledger."""
-    assert describe(io.BytesIO(content), Mapping()) == Recognised(kind, parser, "1")
+    found = describe(io.BytesIO(content), Mapping())
+    assert (found.kind, found.parser) == (kind, parser)
+    assert found.version in {each.version for each in (*PARSERS, *TEXTS) if each.name == parser}
 
 
 @pytest.mark.parametrize(
