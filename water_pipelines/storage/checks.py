@@ -17,7 +17,7 @@ from psycopg import sql
 
 from water_pipelines.storage import marts
 from water_pipelines.storage.database import Connection, Snapshot
-from water_pipelines.storage.staging import Staged, Table, stage_query, windows_of
+from water_pipelines.storage.staging import Staged, Table, present_rows, stage_query, windows_of
 
 CHECK_RESULT = Table("core.check_result", ("asset", "check_name", "day"), "day")
 CHECK_FAILURE = Table("core.check_failure", ("asset", "check_name", "day", "position"), "day")
@@ -53,9 +53,14 @@ def stage_checks(snapshot: Snapshot, days: NDArray[np.datetime64]) -> Staged:
     results = sql.SQL(
         "select c.*, d.day, coalesce(f.failing, 0) as failing"
         " from unnest({}::text[], {}::text[], {}::text[]) as c(asset, check_name, severity)"
-        " cross join (select distinct day from raw.load_day where day = any({}::date[])) as d"
+        " cross join (select (start_at at time zone 'UTC')::date as day from ({}) as m union select day from {}) as d"
         " left join (select asset, check_name, day, count(*) as failing from {} group by 1, 2, 3) as f using (asset, check_name, day)"
-    ).format(*(list(column) for column in zip(*checks, strict=True)), [str(day) for day in days], sql.Identifier(failures.name))
+    ).format(
+        *(list(column) for column in zip(*checks, strict=True)),
+        present_rows(marts.METRIC_DAILY, windows_of(days)),
+        sql.Identifier(failures.name),
+        sql.Identifier(failures.name),
+    )
     return Staged([stage_query(snapshot, CHECK_RESULT, results), failures])
 
 

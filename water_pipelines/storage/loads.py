@@ -80,6 +80,8 @@ def load(
     """
     qualifier_ids = _qualifier_ids(database, parsed.spool)
     with database.connection() as connection:
+        # before any other lock: whoever loads these bytes under an older mapping ends first, and is then superseded as a whole
+        source_files.hold(connection, [each.arrival for each in source_files.earlier_mappings(connection, file)])
         buried = tombstones.above(connection, file.arrival)
         claims = buried.left_of(parsed.claims)
         provision = claiming.prepare(connection, claims)

@@ -131,12 +131,6 @@ def add(
     )
 
 
-def computed_days(connection: Connection, asset: str, first: datetime, end: datetime) -> list[str]:
-    """Units (days) of an asset within [first, end) that were computed already."""
-    query = "select unit from core.computed where asset = %s and unit >= %s and unit < %s order by unit"
-    return [row[0] for row in connection.execute(query, (asset, f"{first:%Y-%m-%d}", f"{end:%Y-%m-%d}"))]
-
-
 def numbers_of(connection: Connection, natural_ids: Iterable[str]) -> dict[str, int]:
     """The numbers of series by natural id; `LookupError` where one is not known."""
     names = list(dict.fromkeys(natural_ids))

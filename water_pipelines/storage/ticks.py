@@ -46,3 +46,9 @@ def as_of(connection: Connection) -> np.datetime64 | None:
     """The time as of which everything is judged: the last tick, or the last observation while there is none; none in an empty database."""
     row = connection.execute(_AS_OF).fetchone()
     return instant(row[0]) if row and row[0] else None
+
+
+def reached(connection: Connection, days: Sequence[str]) -> list[str]:
+    """Those of some days that have begun, as of the last tick; a later tick asks for those that it reaches."""
+    now = as_of(connection)
+    return [day for day in days if now is not None and np.datetime64(day) <= now]

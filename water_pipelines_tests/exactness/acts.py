@@ -51,7 +51,18 @@ class Round:
     flats_h: tuple[int, int] = (20, 20)
 
 
-_WEIGHTS = {"late": 8, "correction": 6, "repetition": 2, "withdrawal": 3, "remapped": 2, "folder": 1, "rules": 1, "stations": 1, "tick": 2, "broken": 1}
+_WEIGHTS = {
+    "late": 8,
+    "correction": 6,
+    "repetition": 2,
+    "withdrawal": 3,
+    "remapped": 2,
+    "folder": 1,
+    "rules": 1,
+    "stations": 1,
+    "tick": 2,
+    "broken": 1,
+}
 
 
 def sequence(seed: int, rounds: int = 3, acts: int = 5) -> list[Round]:
@@ -127,7 +138,9 @@ class _Sequence:
         if not self._files:
             return None
         file, _ = self._rng.choice(self._files)
-        return File(f"inbox/remapped_{self._next()}.csv", file.data, self._rng.choice(("property: stage\n", "station: OTHER\n", "property: inflow\n")))
+        return File(
+            f"inbox/remapped_{self._next()}.csv", file.data, self._rng.choice(("property: stage\n", "station: OTHER\n", "property: inflow\n"))
+        )
 
     def folder(self) -> File:
         """A mapping for a folder, which files that are dropped there later have."""
@@ -137,7 +150,8 @@ class _Sequence:
         """Other rules, with another reach."""
         gap, flat = self._rng.choice((1, 4, 6)), self._rng.choice((10, 22, 30))
         self._gap_h, self._flat_h = max(3, gap), max(20, flat)
-        text = f"any: {{gap: {{limit: {gap}h}}}}\nproperties:\n  water_level: {{unit: m, flat_line: {{suspect: {flat}h}}, spike: {{suspect: {self._rng.choice((1, 2))}}}}}\n"
+        flat_line, spike = f"{{suspect: {flat}h}}", f"{{suspect: {self._rng.choice((1, 2))}}}"
+        text = f"any: {{gap: {{limit: {gap}h}}}}\nproperties:\n  water_level: {{unit: m, flat_line: {flat_line}, spike: {spike}}}\n"
         return File("inbox/rules.yaml", f"{text}# {self._next()}\n".encode())
 
     def stations(self) -> File:

@@ -112,10 +112,17 @@ class Affected:
         look_back, look_ahead = 24 * _HOUR, 15 * _HOUR
         must = _around(self._observations(), look_back, look_ahead) | _stretches(self._ticks(), look_back, look_ahead)
         described = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in self._days(_DESCRIBED)]
-        must |= _stretches(((start, start + _DAY - timedelta(microseconds=1)) for start in described), look_back, look_ahead)
-        trained = [(at - _DAY, at + 8 * _DAY) for (at,) in self._rows(_BANDS)]
-        may = must | _stretches(trained, _NONE, _NONE)
+        wholly = [(start, start + _DAY - timedelta(microseconds=1)) for start in described]
+        trained = [(at - _DAY, at + 7 * _DAY) for (at,) in self._rows(_BANDS)]
+        may = must | _stretches(wholly, look_back + 91 * _DAY, look_ahead) | _stretches(trained, _NONE, _NONE)
+        before = self._before()
+        must |= {day for day in _stretches(wholly, look_back, look_ahead) | _stretches(trained, _NONE, _NONE) if before and day <= before}
         return {str(day) for day in must}, {str(day) for day in may}
+
+    def _before(self) -> date | None:
+        """The day that the clock had reached before these changes."""
+        rows = self._rows("select max(tick_at), null from core.tick where since <= %(after)s and %(until)s > 0")
+        return rows[0][0].astimezone(UTC).date() if rows[0][0] else None
 
     def _scored(self) -> set[date]:
         hourly = _around(self._changed("mart.metric_hourly"), 6 * _DAY, _NONE, is_day=True)

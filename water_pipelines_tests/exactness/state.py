@@ -53,6 +53,7 @@ _STANDS_FOR = {
 _LEFT_OUT = {"since", "change", "run", "attempts", "started_at", "finished_at", "landed_at", "arrived_on", "progress", "error", "counts"}
 _NUMBERS = {("core.evaluation", "read"), ("core.check_failure", "position")}
 _WHETHER = {"withdrawn_at"}
+_OF_ITS_LOAD = {"status", "rows", "rejected"}  # whether a file was loaded before another superseded it depends on the order of loading
 
 _COLUMNS = "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attname"
 
@@ -69,11 +70,14 @@ def rows_of(connection: Connection, table: str) -> Counter[str]:
         elif (table, column) == ("core.check_failure", "row"):
             shown.append("'row', (t.row - 'series_id') || jsonb_build_object('series', (select natural_id from core.series"
                          " where series_id = (t.row ->> 'series_id')::int))")  # fmt: skip
+        elif table == "raw.source_file" and column in _OF_ITS_LOAD:
+            shown.append(f"'{column}', case when t.superseded_by is null then t.{column}::text end")
         elif column in _WHETHER:
             shown.append(f"'{column}', t.{column} is not null")
         else:
             shown.append(f"'{column}', t.{column}::text")
-    query = f"select jsonb_build_object({', '.join(shown)})::text from {table} as t"
+    which = " where exists (select from raw.source_file where arrival = t.arrival and superseded_by is null)" if table == "raw.rejected_row" else ""
+    query = f"select jsonb_build_object({', '.join(shown)})::text from {table} as t{which}"
     return Counter(row[0] for row in connection.execute(query.encode()))
 
 

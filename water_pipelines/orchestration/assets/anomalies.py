@@ -11,19 +11,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from water_pipelines.domain.anomalies import ANOMALY_REACH, Segments, find_segments
-from water_pipelines.domain.bands import Bands, latest_before
-from water_pipelines.domain.cutoffs import cutoffs_of, last_cutoff
-from water_pipelines.domain.reach import DAY, margin
+from water_pipelines.domain.bands import WINDOW, Bands, latest_before
+from water_pipelines.domain.cutoffs import WEEK, cutoffs_of, last_cutoff
+from water_pipelines.domain.reach import DAY, Reach, margin
 from water_pipelines.domain.series import Int32Array, TimeArray
 from water_pipelines.orchestration.columns import column_schema
 from water_pipelines.orchestration.operations.models import Opened, open_bands
 from water_pipelines.orchestration.operations.training import train
 from water_pipelines.orchestration.partitions import by_day
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.orchestration.settle import IN_ORDER, Days, settled
+from water_pipelines.orchestration.settle import IN_ORDER, Days, Dependency, settled
 from water_pipelines.storage import anomalies, observations, series, ticks
 from water_pipelines.storage.database import Connection, Snapshot
 from water_pipelines.storage.staging import Staged
+
+_DESCRIBED = ANOMALY_REACH | Reach(WINDOW + WEEK, np.timedelta64(0, "us"))
 
 
 class _Opens(Protocol):
@@ -40,7 +42,8 @@ def _train_bands(platform: Platform, days: Days) -> dict[str, Any]:
     key=["core", "anomaly"],
     reads={
         "core/observation": ANOMALY_REACH,
-        "core/series": ANOMALY_REACH,  # what is missing is judged by the interval, which an earlier arrival that is loaded later may correct
+        # what is missing is judged by the interval, for as long as the series is in the bands
+        "core/series": Dependency(_DESCRIBED, only=ticks.reached),
         # bands learn from flagged values, so flags come first; but a band is a fact, which a later flag does not change, and the load
         # of a band marks the days that were judged without it
         "core/observation_flag": IN_ORDER,

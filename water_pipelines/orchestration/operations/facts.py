@@ -6,7 +6,7 @@ A loader here finds series and models by their natural ids, writes the fact's ro
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.facts import ChampionFact, ForecastFact, ModelFact
-from water_pipelines.storage import champions, computed, forecasts, models, source_files, staging, stale
+from water_pipelines.storage import champions, computed, forecasts, models, source_files, staging, stale, ticks
 from water_pipelines.storage.database import as_times
 from water_pipelines.storage.loads import Loaded
 from water_pipelines.storage.source_files import SourceFile
@@ -60,13 +60,17 @@ def load_model(platform: Platform, file: SourceFile) -> Loaded:
                 summary={"series": len(each.series), "without": list(each.without)},
             )
         if fact.kind == "band":
-            # the neighbours of the week, too: a day is judged with the evening before it and the morning after it
-            days = models.computed_days(connection, "core/anomaly", fact.cutoff_at - _DAY, fact.cutoff_at + _WEEK + _DAY)
-            stale.mark(connection, "core/anomaly", days)
+            # the neighbours of the week, too: a day is judged with the evening before it and the morning after it; and days without any
+            # value near them, which nothing but a band calls missing
+            stale.mark(connection, "core/anomaly", ticks.reached(connection, _days(fact.cutoff_at - _DAY, fact.cutoff_at + _WEEK)))
         counted = models.counts(connection, [fact.cutoff_at])
         computed.note(platform.database, connection, "core/model_version", counted, change, change, None, None)
         source_files.succeed(connection, file.arrival, rows=len(fact.models), rejected=0)
     return Loaded(change, rows=len(fact.models), new=len(fact.models))
+
+
+def _days(first: datetime, last: datetime) -> list[str]:
+    return [f"{first + n * _DAY:%Y-%m-%d}" for n in range((last - first).days + 1)]
 
 
 def load_forecast(platform: Platform, file: SourceFile) -> Loaded:
