@@ -16,6 +16,7 @@ from water_pipelines.parsers.columnar import Parquet
 from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.records import Json, Ndjson
+from water_pipelines.parsers.services import SERVICES
 from water_pipelines.parsers.sheets import Sheets
 from water_pipelines.parsers.stations import StationGeoJson, StationTable, StationYaml
 from water_pipelines.parsers.text import Text
@@ -78,6 +79,7 @@ PARSERS: tuple[Parser, ...] = (
     Tar(parse_file),
     Parquet(),
     StationGeoJson(),
+    *SERVICES,
     Ndjson(),
     Json(),
 )

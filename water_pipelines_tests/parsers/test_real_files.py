@@ -112,8 +112,8 @@ def test_every_example_mapping_is_tried_on_a_real_file() -> None:
 def test_a_real_file_without_mapping_is_read_or_refused_in_words(path: str) -> None:
     """Neither a traceback nor an empty message, for any file."""
     try:
-        rows, rejected, _ = _count(shared(path), Mapping())
+        rows, rejected, series = _count(shared(path), Mapping())
     except UnreadableFile as refused:
         assert len(str(refused)) > 20  # noqa: PT017 (a refusal is one of two right outcomes)
     else:
-        assert rows > rejected
+        assert rows > rejected or (series and not rejected)  # a service may describe a series and have no values of it
