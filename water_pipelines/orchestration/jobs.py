@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+from pydantic import Field
 
+from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.history import expire_history
 from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.operations.loading import load_file
@@ -63,6 +65,43 @@ def make_yearly_partitions(context: dg.OpExecutionContext, platform: dg.Resource
     context.log.info("%s partitions made", made)
 
 
+class ActConfig(dg.Config):
+    """What is to be done, to what; without `apply` it is only told what would be done.
+
+    `files` (SHA-256, job ids or arrival numbers) for withdraw and reinstate; `stations`, `series` or `prefix` for delete.
+    """
+
+    act: str
+    files: list[str] = Field(default_factory=list)
+    stations: list[str] = Field(default_factory=list)
+    series: list[str] = Field(default_factory=list)
+    prefix: str | None = None
+    reason: str = ""
+    apply: bool = False
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def act_and_settle(context: dg.OpExecutionContext, config: ActConfig, platform: dg.ResourceParam[Platform]) -> None:
+    """Withdraw or reinstate files, or delete stations and series, and compute what that makes stale."""
+    now = datetime.now(UTC)
+    with platform.during(context.run.run_id) as working:
+        try:
+            if config.act == "delete":
+                fact = acts.deletion(working, stations=config.stations, series=config.series, prefix=config.prefix, reason=config.reason, at=now)
+            elif config.act in acts.OF_FILES:
+                fact = acts.OF_FILES[config.act](working, config.files, reason=config.reason, at=now)
+            else:
+                raise acts.CannotAct(f"{config.act!r} is no act; it is one of {', '.join(acts.ACTS)}")
+            done = acts.do(working, fact) if config.apply else acts.ask(working, fact)
+        except acts.CannotAct as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        context.log.info(
+            "%s %s: %s; to be computed again: %s", config.act, "done" if config.apply else "would do", done.counts, done.stale or "nothing"
+        )
+        if config.apply:
+            settle(working, telling(context, working))
+
+
 class ExpireConfig(dg.Config):
     """Whether to do it, or only to tell what would be done."""
 
@@ -115,6 +154,16 @@ def retrain_job() -> None:
 def partitions_job() -> None:
     """See `make_yearly_partitions`."""
     make_yearly_partitions()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=_SETTLES,
+    description="Withdraws or reinstates files, or deletes stations and series; only tells of it unless its op is configured with apply: true.",
+)
+def act_job() -> None:
+    """See `act_and_settle`."""
+    act_and_settle()
 
 
 @dg.job(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
 
@@ -13,8 +15,9 @@ from water_pipelines_tests.orchestration.test_settle import drop, everything_aga
 FLAG = dg.AssetKey(["core", "observation_flag"])
 
 
-def run(platform: Platform, job: str, instance: dg.DagsterInstance) -> None:
-    result = defs.get_job_def(job).execute_in_process(instance=instance, resources={"platform": platform, "io_manager": NoPickles()})
+def run(platform: Platform, job: str, instance: dg.DagsterInstance, config: dict[str, Any] | None = None) -> None:
+    resources = {"platform": platform, "io_manager": NoPickles()}
+    result = defs.get_job_def(job).execute_in_process(instance=instance, resources=resources, run_config=config)
     assert result.success
 
 
@@ -28,6 +31,26 @@ def test_a_load_job_lands_loads_settles_and_tells_exactly_the_days_it_computed(p
             noted = connection.execute("select asset, array_agg(unit order by unit) from core.computed group by asset").fetchall()
         for asset, units in noted:
             assert sorted(instance.get_materialized_partitions(dg.AssetKey(asset.split("/")))) == units
+
+
+def test_an_act_is_only_told_until_it_is_to_be_applied_and_then_settled(platform: Platform) -> None:
+    """A file is withdrawn by a launched job: first nothing changes, then its values are gone and nothing is left to compute."""
+    drop(platform, "level.csv", level(1))
+
+    def stored() -> int:
+        with platform.database.connection() as connection:
+            return len(connection.execute("select from core.observation").fetchall())
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run(platform, "load_job", instance)
+        with platform.database.connection() as connection:
+            (job,) = connection.execute("select job_id::text from raw.source_file where name = 'level.csv'").fetchone() or ("",)
+        config = {"act": "withdraw", "files": [job], "reason": "wrong gauge"}
+        run(platform, "act_job", instance, {"ops": {"act_and_settle": {"config": config}}})
+        assert stored() == 48
+        run(platform, "act_job", instance, {"ops": {"act_and_settle": {"config": {**config, "apply": True}}}})
+    assert stored() == 0
+    assert everything_again(platform) == {}
 
 
 def test_materialising_days_from_the_ui_computes_them_by_the_same_function(platform: Platform) -> None:

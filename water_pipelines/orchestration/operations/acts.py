@@ -63,6 +63,10 @@ def reinstatement(platform: Platform, names: Sequence[str], *, reason: str, at: 
     return ActFact("reinstate", {"arrivals": sorted(set(out))}, reason, at)
 
 
+OF_FILES = {"withdraw": withdrawal, "reinstate": reinstatement}
+"""The acts on files, by name."""
+
+
 def deletion(
     platform: Platform, *, stations: Sequence[str] = (), series: Sequence[str] = (), prefix: str | None = None, reason: str, at: datetime
 ) -> ActFact:
