@@ -76,11 +76,12 @@ class World:
         series: Mapping[str, Mapping[str, Any]] | None = None,
         stations: Mapping[str, Mapping[str, Any]] | None = None,
         rejected: Sequence[tuple[int, str, str]] = (),
+        qualifiers: Sequence[str | None] = (),
     ) -> Loaded:
         """Land and load a file. Series of the rows that are not described are given their station and property by their id, and 15 minutes."""
         file = self.announce(name, content=repr((rows, series, stations)))
         self._rows[file.arrival] = rows
-        return self.load(file, rows, series=series, stations=stations, rejected=rejected)
+        return self.load(file, rows, series=series, stations=stations, rejected=rejected, qualifiers=qualifiers)
 
     def load(
         self,
@@ -90,13 +91,14 @@ class World:
         series: Mapping[str, Mapping[str, Any]] | None = None,
         stations: Mapping[str, Mapping[str, Any]] | None = None,
         rejected: Sequence[tuple[int, str, str]] = (),
+        qualifiers: Sequence[str | None] = (),
     ) -> Loaded:
         """Load a file that has landed."""
         described = {name: _described(name) for name in dict.fromkeys(row[0] for row in rows)}
         for name, attributes in (series or {}).items():
             described[name] = {**_described(name), **attributes}
         claims = Claims({**{each["station"]: {} for each in described.values()}, **(stations or {})}, described)
-        with source_files.loading(self.database, file.arrival) as held, _spool(rows) as spool:
+        with source_files.loading(self.database, file.arrival) as held, _spool(rows, qualifiers) as spool:
             assert held is not None, f"{file.name} was loaded before"
             parsed = Parsed(spool, claims, rejected, "builder", "1")
             return loads.load(self.database, held, parsed, edges=[], reparse=lambda arrival: _spool(self._rows[arrival]))
@@ -153,13 +155,13 @@ def _described(name: str) -> dict[str, Any]:
     return {"station": station, "property": observed, "unit": "m", "interval_s": 900.0}
 
 
-def _spool(rows: Sequence[Row]) -> Spool:
+def _spool(rows: Sequence[Row], qualifiers: Sequence[str | None] = ()) -> Spool:
     spool = Spool()
     columns = [
         pa.array([row[0] for row in rows], pa.string()).dictionary_encode(),
         pa.array(np.array([row[1] for row in rows], dtype="datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
         pa.array([row[2] for row in rows], pa.float64(), from_pandas=False),
-        pa.nulls(len(rows), pa.string()).dictionary_encode(),
+        pa.array([*qualifiers, *[None] * (len(rows) - len(qualifiers))], pa.string()).dictionary_encode(),
         pa.array(range(2, len(rows) + 2), pa.int32()),
         pa.array([0] * len(rows), pa.int8()),
     ]

@@ -14,16 +14,18 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from water_pipelines import logs
 from water_pipelines.api.errors import handle_errors
+from water_pipelines.api.files import store_of
 from water_pipelines.api.requests import RequestIds
-from water_pipelines.api.routes import anomalies, dashboard, datasets, nodes, predictions, quality, stations, status, time_series
+from water_pipelines.api.routes import anomalies, dashboard, datasets, nodes, predictions, processing, quality, stations, status, time_series
 from water_pipelines.api.schemas import with_examples
+from water_pipelines.clients.object_store import ObjectStore
 from water_pipelines.domain.reporting import ReportingLimits
 from water_pipelines.settings import Settings
 from water_pipelines.storage.database import Database
 from water_pipelines.storage.server import server_for
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    module.router for module in (status, stations, time_series, nodes, predictions, quality, anomalies, datasets, dashboard)
+    module.router for module in (status, stations, time_series, nodes, predictions, quality, anomalies, changes, datasets, processing, dashboard)
 )
 
 _DESCRIPTION = """
@@ -37,7 +39,12 @@ Water data with its flags, metrics, anomalies and forecasts. Read only: what is 
 """
 
 
-def create_app(settings: Settings | None = None, database: Database | None = None, dagster_url: Callable[[], str] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    database: Database | None = None,
+    dagster_url: Callable[[], str] | None = None,
+    store: ObjectStore | None = None,
+) -> FastAPI:
     """The application.
 
     Parameters
@@ -45,6 +52,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     settings : by default from the environment, in which case this process' logs are configured too.
     database : by default the one that the settings name, closed when the application ends.
     dagster_url : gives the libpq URL of Dagster's database; by default as the settings name it.
+    store : by default the one that the settings name.
     """
     if settings is None:
         settings = Settings()
@@ -62,6 +70,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     generate = app.openapi
     app.openapi = lambda: with_examples(generate())  # type: ignore[method-assign]  # the way that FastAPI's manual gives
     app.state.database = database
+    app.state.store = store_of(settings) if store is None else lambda: store
     app.state.dagster_url = dagster_url or _dagster_url(settings)
     app.state.reporting_limits = ReportingLimits(settings.station_late_after, settings.station_silent_after, settings.station_inactive_after)
     for router in ROUTERS:

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from water_pipelines.api.cursors import BadCursor
+from water_pipelines.clients.object_store import ObjectMissing, StoreUnavailable
 from water_pipelines.storage.served.reading import Forgotten, NothingFound, Unavailable, UnknownChange
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,6 +37,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
     Forgotten: Problem(HTTPStatus.GONE, "forgotten", "This state can no longer be told"),
     BadCursor: Problem(HTTPStatus.BAD_REQUEST, "bad-cursor", "Not a cursor of this list"),
     RequestValidationError: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid"),
+    ObjectMissing: Problem(HTTPStatus.NOT_FOUND, "file-missing", "The store has lost this file"),
+    StoreUnavailable: Problem(HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "The object store cannot be read at present"),
     Unavailable: Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The database cannot be read at present"),
 }
 _UNEXPECTED = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server")

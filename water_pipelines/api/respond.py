@@ -7,10 +7,11 @@ back, with the state's change number as its `ETag`. Routes of values take `OfVal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from fastapi import Depends, Header, Query, Request, Response
@@ -25,6 +26,8 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 Body = Mapping[str, Any]
 Format = Literal["json", "csv"]
+T = TypeVar("T")
+_needs_quotes = re.compile(r'[",\r\n]|^\s|\s$').search
 
 
 def as_utc(value: Any) -> Any:
@@ -131,6 +134,11 @@ class Responder:
         self._known = {tag.strip() for tag in (if_none_match or "").split(",")}
         self._is_of_values = is_of_values
 
+    def find(self, read: Callable[[Reading], T]) -> T:
+        """What `read` finds at present, for an answer that is not made of it alone."""
+        with reading(self._request.app.state.database) as state:
+            return read(state)
+
     def __call__(self, read: Callable[[Reading], Body | Csv], page: Page | None = None) -> Response:
         """Send what `read` finds in the state that is asked for; a later page is read in the state of the first."""
         pinned = page.cursor.change if page and page.cursor else None
@@ -190,9 +198,20 @@ def _encode(answer: Body | Csv, headers: dict[str, str]) -> Response:
 
 
 def _csv(columns: Mapping[str, Any]) -> bytes:
-    """Columns as lines, in the words of the JSON answer: a missing value is empty."""
-    fields = [orjson.dumps(column, option=_OPTIONS)[1:-1].replace(b'"', b"").replace(b"null", b"").split(b",") for column in columns.values()]
+    """Columns as lines, in the words of the JSON answer: a missing value is empty, and names in a list are parted by spaces."""
+    fields = [_texts(column) if isinstance(column, list) else _numbers(column) for column in columns.values()]
     lines = [b",".join(name.encode() for name in columns)]
     if len(next(iter(columns.values()))):
         lines += [b",".join(row) for row in zip(*fields, strict=True)]
     return b"\r\n".join(lines) + b"\r\n"
+
+
+def _numbers(column: Any) -> list[bytes]:
+    """An array of numbers or times, in bulk."""
+    return orjson.dumps(column, option=_OPTIONS)[1:-1].replace(b'"', b"").replace(b"null", b"").split(b",")
+
+
+def _texts(column: Sequence[Any]) -> list[bytes]:
+    """Texts, names or numbers one by one, in quotes where RFC 4180 asks for them."""
+    texts = ["" if each is None else " ".join(each) if isinstance(each, list) else str(each) for each in column]
+    return [('"' + text.replace('"', '""') + '"' if _needs_quotes(text) else text).encode() for text in texts]

@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["online", "late", "silent", "inactive", "unknown"]
 Flag = Literal[1, 2, 3, 4, 9]
+SeriesKind = Literal["sensor", "imported", "computed"]
+JobStatus = Literal["pending", "running", "succeeded", "failed", "quarantined"]
+Tests = list[Literal["gross_range", "spike", "rate_of_change", "flat_line", "gap"]]
 
+_KINDS = "sensor: read live from where it is measured; imported: from files; computed: from other series, by the platform."
 _STATION_ID = "770224a9-a640-52d8-94f0-930291f98740"
 _SERIES_ID = "c6ca2454-3047-511c-8949-02f9d05dc355"
 _JOB_ID = "0b6a2f0e-53c5-5f6f-9df5-6f2f2f7a3c11"
@@ -53,10 +57,18 @@ class Value(Shape):
     flag: Flag
 
 
+class AnnotatedValue(Value):
+    """A value with what was asked for by `include`."""
+
+    qualifier: str | None = None
+    failed: Tests | None = None
+    not_run: Tests | None = None
+
+
 class StationSeries(SeriesRef):
     """A series of a station, with its sensor's status as of the last tick."""
 
-    kind: str
+    kind: SeriesKind = Field(description=_KINDS)
     feature_of_interest: str | None
     properties: dict[str, Any]
     status: Status
@@ -99,7 +111,7 @@ class StationPage(Shape):
 class Series(SeriesRef):
     """A series with the span of its values."""
 
-    kind: str
+    kind: SeriesKind = Field(description=_KINDS)
     feature_of_interest: str | None
     properties: dict[str, Any]
     station: StationRef
@@ -124,7 +136,10 @@ class Values(Shape):
     time: list[datetime] | None = None
     value: list[float | None] | None = Field(None, description="null where the source says that the value is missing (flag 9).")
     flag: list[Flag] | None = Field(None, description="QARTOD: 1 good, 2 not evaluated, 3 suspect, 4 bad, 9 missing.")
-    rows: list[Value] | None = None
+    qualifier: list[str | None] | None = Field(None, description="What the source wrote beside the value: approval, censoring, quality code.")
+    failed: list[Tests | None] | None = Field(None, description="The tests that the value failed; null where it was not evaluated.")
+    not_run: list[Tests | None] | None = Field(None, description="The tests that could not be run on it; null where it was not evaluated.")
+    rows: list[AnnotatedValue] | None = None
     next: str | None
 
 
@@ -393,7 +408,8 @@ class Job(Shape):
     name: str
     prefix: str
     kind: str
-    status: Literal["pending", "running", "succeeded", "failed", "quarantined"]
+    status: JobStatus = Field(description="failed: begun again by itself, up to WATER_LOAD_ATTEMPTS; quarantined: the file is at fault.")
+    progress: float | None = Field(description="Share of the file that a running load has read.")
     error: str | None
     bytes: int
     sha256: str
@@ -455,6 +471,118 @@ class JobDetail(Job):
 
     loads: list[JobLoad]
     rejected_rows: RejectedPage
+
+
+class DatasetLinks(Shape):
+    """Where to go on from a dataset."""
+
+    file: str
+    rejected: str
+    job: str
+
+
+class Dataset(Shape):
+    """A file that landed, of whatever kind."""
+
+    id: UUID
+    arrival: int = Field(description="The file's place in the order of arrival, which decides which value wins.")
+    name: str
+    prefix: str
+    kind: str = Field(description="data, mapping, rules, tick, act, model, forecast or champion.")
+    sha256: str
+    bytes: int
+    arrived_at: datetime
+    status: JobStatus
+    error: str | None
+    rows: int | None
+    rejected: int | None
+    mapping_version: str
+    withdrawn_at_change: int | None
+    superseded_by: UUID | None = Field(description="The same bytes under a newer mapping.")
+    links: DatasetLinks
+
+
+class DatasetPage(Shape):
+    """Datasets, the latest arrival first."""
+
+    items: list[Dataset]
+    next: str | None
+
+
+class DatasetSeries(Shape):
+    """What a dataset gave of a series: days, and values that were new, that changed others, that were there already, or were refused."""
+
+    id: UUID
+    natural_id: str
+    first_day: date
+    last_day: date
+    new: int
+    changed: int
+    unchanged: int
+    rejected: int
+
+
+class DatasetDetail(Dataset):
+    """A dataset with how it was read and what it touched."""
+
+    landed_at: datetime | None
+    mapping: str = Field(description="Text of the mapping under which it landed; empty without one.")
+    parser: str | None
+    parser_version: str | None
+    series_count: int
+    series: list[DatasetSeries] = Field(description="The first hundred, by natural id.")
+
+
+class ProcessingJob(Shape):
+    """A partition of an asset."""
+
+    asset: str
+    partition: str
+    status: Literal["succeeded", "stale", "pending"]
+    run: str | None = Field(description="The Dagster run that computed it last.")
+    rows: int | None
+    read: int | None = Field(description="The change as of which its data was read; of a pending one, that which made it due.")
+    made: int | None = Field(description="The last change that it made; 0 where computing it never changed anything.")
+    changed_at: datetime | None
+    computed_at: datetime | None
+    logged_at: datetime | None = Field(description="When its materialisation was logged in Dagster; null where that is still to come.")
+    code_version: str | None
+
+
+class ProcessingJobPage(Shape):
+    """Processing jobs, by asset and partition."""
+
+    items: list[ProcessingJob]
+    next: str | None
+
+
+class ChangedSeries(Shape):
+    """The series whose values or flags changed; it may have been deleted since."""
+
+    id: UUID
+    natural_id: str
+
+
+class SeriesChange(Shape):
+    """What one change did to the values of a series within [start_at, end_at), whole UTC days."""
+
+    change: int
+    recorded_at: datetime
+    kind: Literal["added", "changed", "withdrawn", "flagged", "deleted"] = Field(
+        description="flagged: the flags with which values are served may be others than before."
+    )
+    series: ChangedSeries
+    start_at: datetime
+    end_at: datetime
+    rows: int = Field(description="Values that were added, changed, withdrawn or deleted; for flagged, rows that decide on flags.")
+
+
+class ChangePage(Shape):
+    """What happened, in the order of changes."""
+
+    items: list[SeriesChange]
+    cursor: int = Field(description="The last change that is told; `since` of the next question.")
+    complete: bool = Field(description="Whether nothing more had happened up to `cursor`.")
 
 
 class Health(Shape):
@@ -522,7 +650,7 @@ _REF: dict[str, Any] = {
 }
 _STATION_REF: dict[str, Any] = {"id": _STATION_ID, "natural_id": "STATION_123", "name": "Mill"}
 _VALUE: dict[str, Any] = {"time": "2026-03-01T00:00:00Z", "value": 12.4, "flag": 1}
-_SERIES_DETAIL: dict[str, Any] = {"kind": "sensor", "feature_of_interest": None, "properties": {}}
+_SERIES_DETAIL: dict[str, Any] = {"kind": "imported", "feature_of_interest": None, "properties": {}}
 _STATION: dict[str, Any] = {
     **_STATION_REF,
     "description": None,
@@ -566,6 +694,7 @@ _JOB: dict[str, Any] = {
     "prefix": "river",
     "kind": "data",
     "status": "succeeded",
+    "progress": None,
     "error": None,
     "bytes": 4096,
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -580,6 +709,15 @@ _JOB: dict[str, Any] = {
     "finished_at": "2026-03-01T12:00:03Z",
     "withdrawn_at_change": None,
     "superseded_by": None,
+}
+
+_DATASET: dict[str, Any] = {
+    **{name: value for name, value in _JOB.items() if name in Dataset.model_fields},
+    "links": {
+        "file": f"/api/v1/datasets/{_JOB_ID}/file",
+        "rejected": f"/api/v1/datasets/{_JOB_ID}/rejected",
+        "job": f"/api/v1/datasets/jobs/{_JOB_ID}",
+    },
 }
 
 EXAMPLES: dict[type[Shape], dict[str, Any]] = {
@@ -747,6 +885,61 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
             "next": None,
         },
     },
+    DatasetPage: {"items": [_DATASET], "next": _CURSOR},
+    DatasetDetail: {
+        **_DATASET,
+        "landed_at": "2026-03-01T12:00:01Z",
+        "mapping": "time_zone: Europe/Amsterdam\n",
+        "parser": "csv",
+        "parser_version": "1",
+        "series_count": 1,
+        "series": [
+            {
+                "id": _SERIES_ID,
+                "natural_id": "STATION_123/discharge",
+                "first_day": "2026-03-01",
+                "last_day": "2026-03-01",
+                "new": 96,
+                "changed": 0,
+                "unchanged": 0,
+                "rejected": 0,
+            }
+        ],
+    },
+    RejectedPage: {"items": [{"position": 0, "source_row": 17, "text": "2026-03-01 04:00,n/a", "reason": "n/a is no number"}], "next": None},
+    ChangePage: {
+        "items": [
+            {
+                "change": 42,
+                "recorded_at": "2026-03-01T12:00:03Z",
+                "kind": "changed",
+                "series": {"id": _SERIES_ID, "natural_id": "STATION_123/discharge"},
+                "start_at": "2026-03-01T00:00:00Z",
+                "end_at": "2026-03-02T00:00:00Z",
+                "rows": 4,
+            }
+        ],
+        "cursor": 42,
+        "complete": True,
+    },
+    ProcessingJobPage: {
+        "items": [
+            {
+                "asset": "core/anomaly",
+                "partition": "2026-03-01",
+                "status": "succeeded",
+                "run": "6c1f7b7e",
+                "rows": 2,
+                "read": 41,
+                "made": 42,
+                "changed_at": "2026-03-01T12:00:03Z",
+                "computed_at": "2026-03-01T12:00:03Z",
+                "logged_at": "2026-03-01T12:00:04Z",
+                "code_version": "0.1.0",
+            }
+        ],
+        "next": _CURSOR,
+    },
     Health: {"status": "ok", "version": "0.1.0"},
     Ready: {"status": "ready", "schema_revision": "0003", "expected_revision": "0003", "daemon_heartbeat_age_s": 12.5, "reasons": []},
     PlatformStatus: {
@@ -795,9 +988,24 @@ def with_examples(document: dict[str, Any]) -> dict[str, Any]:
     examples = {f"#/components/schemas/{shape.__name__}": example for shape, example in EXAMPLES.items()}
     for operations in document["paths"].values():
         for operation in operations.values():
-            content = operation["responses"]["200"]["content"]["application/json"]
-            content["example"] = examples[content["schema"]["$ref"]]
+            content = operation["responses"]["200"]["content"].get("application/json")
+            if content is not None:
+                content["example"] = examples[content["schema"]["$ref"]]
     return document
 
 
 _PROBLEM_SCHEMA = ProblemDetails.model_json_schema()
+
+_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+BINARY: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", **_BYTES},
+    206: {"description": "A range of the file", **_BYTES},
+    304: {"description": "The file is what the client has"},
+    307: {"description": "The file lies at the URL in `Location` for five minutes"},
+    416: {"description": "The file has no such range"},
+    **{
+        status: {"description": "A problem", "content": {"application/problem+json": {"schema": _PROBLEM_SCHEMA, "example": PROBLEM_EXAMPLE}}}
+        for status in (404, 422, 503)
+    },
+}
+"""What a route may answer that gives a file's bytes."""

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from water_pipelines.domain.flags import names_of
 from water_pipelines.storage.served.columns import Columns
 from water_pipelines.storage.served.forecasts import Forecast
+from water_pipelines.storage.served.observations import NOT_JUDGED
 
 _OPTIONAL_NUMBERS = ("expected", "rule_set_id")  # storage gives -1 where they are missing
 _OWN = ("series_id", "station_id", "station", "station_natural_id", "station_name")
@@ -46,7 +48,7 @@ def without_own(series: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in series.items() if name not in _OWN}
 
 
-def columns(found: Columns) -> dict[str, Any]:
+def columns(found: Mapping[str, Any]) -> dict[str, Any]:
     """Columns as they are served: null where a number is missing."""
     return {name: _with_nulls(column) if name in _OPTIONAL_NUMBERS else column for name, column in found.items()}
 
@@ -70,7 +72,20 @@ def forecast(found: Forecast) -> dict[str, Any]:
     }
 
 
-def rows(found: Columns) -> list[dict[str, Any]]:
+def values(found: Columns) -> dict[str, Any]:
+    """Values as they are served: tests by name, and null where a value was not evaluated."""
+    served: dict[str, Any] = dict(found)
+    for name in ("failed", "not_run"):
+        if name in found:
+            bits, position = np.unique(found[name], return_inverse=True)
+            names = [None if each == NOT_JUDGED else names_of(each) for each in bits.tolist()]
+            served[name] = [names[at] for at in position.tolist()]
+    if "qualifier" in found:
+        served["qualifier"] = found["qualifier"].tolist()
+    return served
+
+
+def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Columns as a list of rows."""
     served = columns(found)
     # a time stays numpy's, which is serialised as in a column

@@ -172,6 +172,7 @@ class Mapping(_Strict):
     feature_of_interest: Text | None = None
     feature_of_interest_column: Column | None = None
     interval: Seconds | None = None
+    series_kind: Literal["sensor", "imported", "computed"] | None = None
 
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)

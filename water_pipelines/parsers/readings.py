@@ -320,6 +320,7 @@ class _Reading:
         attributes: dict[str, Any] = {
             "property": property_,
             "unit": unit or column.unit,
+            "kind": self._mapping.series_kind,
             "name": column.name if texts[1] is None else texts[1],
             "interval_s": column.interval_s,
             "time_zone": zone_name(self.layout.zone) if self.layout.zone else None,

@@ -24,6 +24,8 @@ _SERIES = UUID("6f0f9c0e-6d0a-5c0e-9a53-0b5f8f6f7f03")
 _PROVISIONING = 5_601_004
 _INFERRED = "inferred_interval_s"
 _STATION_COLUMNS = ("name", "description", "kind", "network", "zone", "latitude", "longitude", "elevation_m", "time_zone")
+SERIES_KINDS = ("sensor", "imported", "computed")
+"""Read live from where it is measured; from files that were dropped; computed from other series by the platform."""
 _SERIES_COLUMNS = ("property", "unit", "name", "kind", "interval_s", "feature_of_interest")
 
 
@@ -170,10 +172,10 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
             said["property"],
             said.get("unit"),
             said.get("name") or natural_id,
-            said.get("kind") or "sensor",
+            _kind_of(said) or "imported",
             said.get("interval_s") or said.get(_INFERRED),
             said.get("feature_of_interest"),
-            _rest(said, (*_SERIES_COLUMNS, "station")),
+            _rest(said, (*(name for name in _SERIES_COLUMNS if name != "kind" or _kind_of(said)), "station")),
         )
         for natural_id, said in merged.items()
     ]
@@ -197,6 +199,11 @@ def series_ids(connection: Connection, natural_ids: Sequence[str]) -> dict[str, 
     """The numbers of series by natural id; those that are not known are left out."""
     query = "select natural_id, series_id from core.series where natural_id = any(%s)"
     return dict(connection.execute(query, (list(natural_ids),)).fetchall())
+
+
+def _kind_of(said: Mapping[str, Any]) -> str | None:
+    """Where the values of a series come from, where its claims say so in our words; what else a source calls a kind is a property of it."""
+    return said["kind"] if said.get("kind") in SERIES_KINDS else None
 
 
 def _rest(said: Mapping[str, Any], columns: Sequence[str]) -> str:

@@ -111,6 +111,31 @@ def test_rows_and_csv_tell_the_same_as_columns(client: httpx.Client, world: Worl
     assert empty.text == "time,value,flag\r\n"
 
 
+def test_what_the_source_said_and_which_tests_failed_stand_beside_values(client: httpx.Client, world: World) -> None:
+    """The source's qualifiers as written; tests by name, none for a good value, null for one that no evaluation has read; the same in CSV."""
+    arrive(world)
+    world.drop("coded.csv", every(15, f"{DAY}T01:00", [9.0, 9.5], FLOW), qualifiers=['P, "e"', None])
+    settle(world)
+    world.drop("late.csv", every(15, f"{DAY}T01:30", [9.0], FLOW), qualifiers=["<"])
+    query: dict[str, Any] = {"series_id": FLOW, "start": f"{DAY}T00:30", "include": "qualifier,failed,not_run"}
+    body = client.get(DATA, params=query).json()
+    assert body["qualifier"] == [None, None, 'P, "e"', None, "<"]
+    assert body["failed"] == [[], ["gross_range"], [], [], None]
+    assert body["not_run"] == [[], [], [], [], None]
+    assert body["flag"] == [9, 4, 1, 1, 2]
+    lines = client.get(DATA, params={**query, "start": f"{DAY}T00:45", "format": "csv"}).text.splitlines()
+    assert lines == [
+        "time,value,flag,qualifier,failed,not_run",
+        f"{DAY}T00:45:00Z,50.0,4,,gross_range,",
+        f'{DAY}T01:00:00Z,9.0,1,"P, ""e""",,',
+        f"{DAY}T01:15:00Z,9.5,1,,,",
+        f"{DAY}T01:30:00Z,9.0,2,<,,",
+    ]
+    rows = client.get(DATA, params={**query, "include": "failed", "rows": "true", "flags": "4"}).json()["rows"]
+    assert rows == [{"time": f"{DAY}T00:45:00Z", "value": 50.0, "flag": 4, "failed": ["gross_range"]}]
+    assert client.get(DATA, params={**query, "include": "everything"}).status_code == 422
+
+
 def test_a_cursor_and_as_of_must_agree(client: httpx.Client, world: World) -> None:
     """A cursor belongs to one state; with as_of of another it is refused rather than read wrongly."""
     played(world)

@@ -49,15 +49,25 @@ def get_values(
     flags: Annotated[
         str | None, Query(pattern="^[12349](,[12349])*$", description="Only values with these QARTOD flags, such as 1,3.", examples=["1,3"])
     ] = None,
+    include: Annotated[
+        str | None,
+        Query(
+            pattern="^(qualifier|failed|not_run)(,(qualifier|failed|not_run))*$",
+            description="Beside each value: what the source wrote of it (qualifier), and the quality tests that it failed or could not be put to.",
+            examples=["qualifier,failed,not_run"],
+        ),
+    ] = None,
     as_rows: Annotated[bool, Query(alias="rows", description="Rows in place of columns.")] = False,
     as_format: AsFormat = "json",
 ) -> Response:
     """Values of a series within [start, end), by time. A value that the source calls missing is null and has flag 9."""
+    more = include.split(",") if include else ()
     wanted = {int(flag) for flag in flags.split(",")} if flags else set()
 
     def read(state: Reading) -> Body | Csv:
         found = series.find(state, series_id)
-        values, following = observations.read(state, found["series_id"], page.after_time or start, end, page.limit, wanted)
+        columns, following = observations.read(state, found["series_id"], page.after_time or start, end, page.limit, wanted, more)
+        values = shape.values(columns) if more else columns
         if as_format == "csv":
             return Csv(values, next_of(following, state))
         served = {"rows": shape.rows(values)} if as_rows else values

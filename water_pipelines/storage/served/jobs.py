@@ -14,8 +14,8 @@ from water_pipelines.storage.served.identity import as_uuid
 from water_pipelines.storage.served.reading import NothingFound, Reading
 
 _JOBS = """
-select f.arrival, f.job_id as id, f.name, f.prefix, f.kind, f.status, f.error, f.bytes, f.sha256, f.mapping_version, f.attempts, f.rows, f.rejected,
-    f.run, f.arrived_at, f.landed_at, f.started_at, f.finished_at, f.withdrawn_at as withdrawn_at_change, by.job_id as superseded_by
+select f.arrival, f.job_id as id, f.name, f.prefix, f.kind, f.status, f.progress, f.error, f.bytes, f.sha256, f.mapping_version,
+    f.attempts, f.rows, f.rejected, f.run, f.arrived_at, f.landed_at, f.started_at, f.finished_at, f.withdrawn_at as withdrawn_at_change, by.job_id as superseded_by
 from raw.source_file as f left join raw.source_file as by on by.arrival = f.superseded_by
 """
 
@@ -68,6 +68,12 @@ def find(reading: Reading, job_id: str) -> dict[str, Any]:
     if found is None:
         raise NothingFound(f"there is no job {job_id!r}; /api/v1/datasets/jobs lists them")
     return {**found, "loads": reading.rows(sql.SQL(_LOADS), {"arrival": found["arrival"]})}
+
+
+def needing_attention(reading: Reading, limit: int) -> list[dict[str, Any]]:
+    """Jobs that failed or were quarantined and that nobody withdrew or superseded, and those at work, the latest arrival first."""
+    query = _JOBS + "where f.status in ('failed', 'quarantined', 'running') and f.withdrawn_at is null order by f.arrival desc limit %(limit)s"
+    return reading.rows(sql.SQL(query), {"limit": limit})
 
 
 def rejected_rows(reading: Reading, arrival: int, after: int | None, limit: int) -> tuple[list[dict[str, Any]], int | None]:

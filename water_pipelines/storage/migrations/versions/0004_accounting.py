@@ -74,6 +74,13 @@ comment on view core.processing_jobs is 'The run behind each partition of each a
 """
 
 
+SERIES = """
+alter table core.series alter column kind set default 'imported';
+comment on column core.series.kind is
+    'sensor: read live from where it is measured; imported: from files that were dropped; computed: from other series, by the platform.';
+"""
+
+
 def upgrade() -> None:
-    for statements in (ACTS, CHANGES, HISTORY, JOBS):
+    for statements in (ACTS, CHANGES, HISTORY, JOBS, SERIES):
         op.execute(statements)
