@@ -16,7 +16,7 @@ from water_pipelines import logs
 from water_pipelines.api.errors import handle_errors
 from water_pipelines.api.files import store_of
 from water_pipelines.api.requests import RequestIds
-from water_pipelines.api.routes import anomalies, dashboard, datasets, nodes, predictions, processing, quality, stations, status, time_series
+from water_pipelines.api.routes import anomalies, changes, dashboard, datasets, nodes, predictions, processing, quality, stations, status, time_series
 from water_pipelines.api.schemas import with_examples
 from water_pipelines.clients.object_store import ObjectStore
 from water_pipelines.domain.reporting import ReportingLimits

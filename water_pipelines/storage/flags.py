@@ -11,8 +11,8 @@ from water_pipelines.domain.series import Int64Array, Observations, series_day_c
 from water_pipelines.storage.database import Snapshot
 from water_pipelines.storage.staging import StagedTable, Table, stage
 
-FLAG_TABLE = Table("core.observation_flag", ("series_id", "time"), "time")
-EVALUATION_TABLE = Table("core.evaluation", ("series_id", "day"), "day")
+FLAG_TABLE = Table("core.observation_flag", ("series_id", "time"), "time", flags=True)
+EVALUATION_TABLE = Table("core.evaluation", ("series_id", "day"), "day", flags=True)
 
 
 def stage_flags(snapshot: Snapshot, days: NDArray[np.datetime64], observations: Observations, flags: Flags) -> StagedTable:

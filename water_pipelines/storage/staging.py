@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from water_pipelines.domain.reach import Reach, affected_days
-from water_pipelines.storage import computed, stale
+from water_pipelines.domain.series import series_day_codes
+from water_pipelines.storage import computed, series_changes, stale
 from water_pipelines.storage.copy import copy_arrays
 from water_pipelines.storage.database import Connection, Database, Snapshot, Window, window_values
 
@@ -25,11 +26,15 @@ _names = count()
 
 @dataclass(frozen=True)
 class Table:
-    """A derived table: its name, its natural key, and the column (timestamptz or date) that says which day a row belongs to."""
+    """A derived table: its name, its natural key, and the column (timestamptz or date) that says which day a row belongs to.
+
+    What changes in a table that `flags` is told by the changes feed: its rows, of a series and a time or day, decide on the flags of values.
+    """
 
     name: str
     key: tuple[str, ...]
     at: str
+    flags: bool = False
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -159,6 +164,9 @@ def apply(
                 result.written[each.table.name] = total
                 if total:
                     _write(connection, each.table, difference)
+            _tell_of_flags(
+                connection, result.change, [(each.table, difference) for each, (difference, _) in zip(staged.tables, differences, strict=True)]
+            )
             _mark_readers(connection, staged, [difference for difference, _ in differences], edges)
         counted = staged.counted
         rows = _rows_by_unit(connection, staged, result.units) if counted is None else {unit: counted.get(unit, 0) for unit in result.units}
@@ -260,6 +268,25 @@ def _write(connection: Connection, table: Table, difference: str) -> None:
             table.identifier, columns, columns, sql.Identifier(difference), sql.SQL(", ").join(map(sql.Identifier, table.key))
         )
     )
+
+
+def _tell_of_flags(connection: Connection, change: int, written: Sequence[tuple[Table, str]]) -> None:
+    """Note for the changes feed on which days of which series flags may be others than before, and how many rows say so."""
+    codes, rows = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for table, difference in written:
+        if table.flags:
+            query = sql.SQL("select series_id, ({at}::timestamp)::date, count(*) from {} group by 1, 2").format(
+                sql.Identifier(difference), at=sql.Identifier(table.at)
+            )
+            found = connection.execute(query).fetchall()
+            if found:
+                series, days, count = (np.array(column) for column in zip(*found, strict=True))
+                codes.append(series_day_codes(series.astype(np.int32), days.astype("datetime64[D]")))
+                rows.append(count.astype(np.int64))
+    distinct, where = np.unique(np.concatenate(codes), return_inverse=True)
+    sums = np.zeros(len(distinct), dtype=np.int64)
+    np.add.at(sums, where, np.concatenate(rows))
+    series_changes.note(connection, change, series_changes.FLAGGED, distinct, sums)
 
 
 def _mark_readers(connection: Connection, staged: Staged, differences: Sequence[str], edges: Sequence[Edge]) -> None:

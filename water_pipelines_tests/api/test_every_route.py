@@ -48,7 +48,7 @@ VALUES: dict[str, tuple[type[schemas.Shape], list[str]]] = {
         schemas.AnomalyPage,
         ["", "?limit=1", f"?series={FLOW}&severity=high", f"?station={NODE}&status=open", "?kind=stuck", f"?start={DAY}&end=2026-03-02"],
     ),
-    f"{V1}/changes": (schemas.ChangePage, ["", "?since=2", "?limit=1"]),
+    f"{V1}/changes": (schemas.ChangePage, ["", "?since=2"]),
     f"{V1}/dashboard/summary": (schemas.Summary, [""]),
 }
 PRESENT: dict[str, tuple[type[schemas.Shape], list[str]]] = {
