@@ -15,6 +15,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from water_pipelines.api.app import create_app
+from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.settings import Settings
 from water_pipelines.storage.database import Database
 from water_pipelines_tests.builders import World
@@ -52,9 +53,9 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-def app(database: Database, database_url: str, logged: list[MutableMapping[str, Any]]) -> FastAPI:
+def app(database: Database, database_url: str, store: LocalStore, logged: list[MutableMapping[str, Any]]) -> FastAPI:
     """The application; Dagster's heartbeats are read from the test's own database."""
-    return create_app(Settings(_env_file=None), database, dagster_url=lambda: database_url)
+    return create_app(Settings(_env_file=None), database, dagster_url=lambda: database_url, store=store)
 
 
 @pytest.fixture
