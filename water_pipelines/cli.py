@@ -86,6 +86,10 @@ def status(as_json: AsJson = False) -> None:
             {"last tick": holds["tick_at"], "change": holds["change"], **{name: holds[name] for name in ("stations", "series", "observations")}}
         )
         output.table(("files", "number"), [*holds["files"].items()])
+        if condition.jobs:
+            output.table(
+                ("arrival", "file", "status", "attempts", "why"), map(_job, condition.jobs), title="Files that failed, were set aside (`water retry ARRIVAL`) or are being loaded"
+            )
         stages = [(each["asset"], each["rows"], each["computed_units"], each["stale_units"], each["computed_at"]) for each in holds["stages"]]
         output.table(("stage", "rows", "units", "stale", "computed at"), stages)
     raise typer.Exit(DONE if condition.is_running else NOT_RUNNING)
@@ -275,6 +279,13 @@ def _act(make: Any, *, yes: bool, as_json: bool) -> None:
 def main() -> None:
     """The console script."""
     app()
+
+
+def _job(job: dict[str, Any]) -> tuple[str, str, str, int, str]:
+    """What people need to know of a job; how far it is where it is at work."""
+    is_running = job["status"] == "running"
+    why = "" if is_running and job["progress"] is None else f"{job['progress']:.0%} read" if is_running else str(job["error"])
+    return str(job["arrival"]), "/".join(filter(None, (job["prefix"], job["name"]))), job["status"], job["attempts"], why
 
 
 def _settings() -> Settings:

@@ -8,9 +8,11 @@ from typing import Any
 from water_pipelines.commands import databases
 from water_pipelines.commands.home import Home
 from water_pipelines.settings import Settings
-from water_pipelines.storage.served import status
+from water_pipelines.storage.served import jobs, status
 from water_pipelines.storage.served.reading import Unavailable, reading
 from water_pipelines.storage.server import EmbeddedServer, ServerError
+
+_JOBS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Condition:
         Process number by program; None where the program does not run.
     holds : dict, optional
         What `/api/v1/status` says; None where the database cannot be read, and `reason` says why.
+    jobs : list of dict
+        Files that somebody should look at, or that are being loaded: what `/api/v1/datasets/jobs` says of them, the latest first.
     """
 
     home: str
@@ -35,6 +39,7 @@ class Condition:
     addresses: dict[str, str]
     database: str
     holds: dict[str, Any] | None
+    jobs: list[dict[str, Any]]
     reason: str | None
 
 
@@ -44,7 +49,7 @@ def condition_of(settings: Settings) -> Condition:
     record = home.record() if settings.home.is_dir() else None
     is_running = record is not None and home.is_held()
     server = databases.server_of(settings)
-    holds, reason = _holds(settings, server)
+    holds, waiting, reason = _holds(settings, server)
     return Condition(
         home=str(settings.home),
         is_running=is_running,
@@ -54,22 +59,23 @@ def condition_of(settings: Settings) -> Condition:
         addresses=dict(record.addresses) if record is not None and is_running else {},
         database=_told(server),
         holds=holds,
+        jobs=waiting,
         reason=reason,
     )
 
 
-def _holds(settings: Settings, server: databases.Server) -> tuple[dict[str, Any] | None, str | None]:
+def _holds(settings: Settings, server: databases.Server) -> tuple[dict[str, Any] | None, list[dict[str, Any]], str | None]:
     if not databases.is_running(server):
-        return None, "the embedded PostgreSQL does not run"
+        return None, [], "the embedded PostgreSQL does not run"
     try:
         database = databases.database_of(settings, server)
         try:
             with reading(database) as state:
-                return status.read(state), None
+                return status.read(state), jobs.needing_attention(state, _JOBS_SHOWN), None
         finally:
             database.close()
     except (ServerError, Unavailable) as error:
-        return None, str(error)
+        return None, [], str(error)
 
 
 def _told(server: databases.Server) -> str:
