@@ -6,9 +6,10 @@ earlier arrivals were (the difference is merged), or a later arrival was, or an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from water_pipelines.storage.copy import copy_arrays, copy_rows
 from water_pipelines.storage.database import Connection, Database
 from water_pipelines.storage.partitions import leaf_of
 from water_pipelines.storage.source_files import SourceFile
-from water_pipelines.storage.spool import Chunk, Spool
+from water_pipelines.storage.spool import Chunk, Refused, Spool
 from water_pipelines.storage.staging import Edge, mark_readers
 
 Reparse = Callable[[int], Spool]
@@ -34,11 +35,11 @@ _ADDED, _WITHDRAWN = 0, 2
 
 @dataclass(frozen=True)
 class Parsed:
-    """A file as its parser gave it. A rejected row is (row number, text, reason)."""
+    """A file as its parser gave it. A rejected row is (row number, text, reason); there may be more of them than memory holds."""
 
     spool: Spool
     claims: Claims
-    rejected: Sequence[tuple[int, str, str]]
+    rejected: Collection[tuple[int, str, str]]
     parser: str
     parser_version: str
 
@@ -79,7 +80,7 @@ def load(
         Try again.
     """
     qualifier_ids = _qualifier_ids(database, parsed.spool)
-    with database.connection() as connection:
+    with Refused(parsed.spool.directory) as repeated, database.connection() as connection:
         # before any other lock: whoever loads these bytes under an older mapping ends first, and is then superseded as a whole
         source_files.hold(connection, [each.arrival for each in source_files.earlier_mappings(connection, file)])
         buried = tombstones.above(connection, file.arrival)
@@ -91,7 +92,7 @@ def load(
         _lock_series(connection, np.union1d(numbers, leaving.series))
         if claiming.series_ids(connection, list(provision.known)) != provision.known or tombstones.above(connection, file.arrival) != buried:
             raise Overtaken(f"series of {file.name} were deleted meanwhile")
-        work = _Load(database, connection, _Mine(file.arrival, parsed, numbers, qualifier_ids))
+        work = _Load(database, connection, _Mine(file.arrival, parsed, numbers, qualifier_ids, repeated))
         waiting = [work.take(chunk, leaving) for chunk in parsed.spool.chunks()]
         work.replay(_SeriesDays(np.unique(np.concatenate([leaving.codes, *(each.codes for each in waiting)]))), reparse, without=superseded)
         change = work.write("load")
@@ -105,7 +106,7 @@ def load(
         for asset in ("raw/source_file", "raw/load_day"):
             computed.note(database, connection, asset, arrived_on, change, change, None, None)
         source_files.succeed(connection, file.arrival, rows=loaded.rows, rejected=len(parsed.rejected) + loaded.rejected)
-        source_files.keep_rejected(connection, file.arrival, [*parsed.rejected, *work.repeated])
+        source_files.keep_rejected(connection, file.arrival, chain(parsed.rejected, repeated))
     return loaded
 
 
@@ -310,6 +311,7 @@ class _Mine:
     parsed: Parsed
     numbers: NDArray[np.int32]
     qualifier_ids: NDArray[np.int16]
+    repeated: Refused
 
 
 _STAGING = """
@@ -355,7 +357,6 @@ class _Load:
     def __init__(self, database: Database, connection: Connection, mine: _Mine | None) -> None:
         self.tally = _Tally()
         self._fed = _Tally()
-        self.repeated: list[tuple[int, str, str]] = []
         self._database = database
         self._connection = connection
         self._mine = mine
@@ -397,10 +398,12 @@ class _Load:
 
     def _without_repetitions(self, rows: _Rows) -> _Rows:
         """Each key once; of a repeated time with different values the later row is kept and the earlier noted as rejected."""
+        assert self._mine is not None
         kept, overruled = _fold(rows)
-        for i in overruled:
-            reason = f"the time is given again with another value, in row {rows.source_row[i + 1]}; the later row was kept"
-            self.repeated.append((int(rows.source_row[i]), f"{rows.time[i]}Z {rows.value[i]:g}", reason))
+        again = "the time is given again with another value, in row {}; the later row was kept"
+        self._mine.repeated.extend(
+            (int(rows.source_row[i]), f"{rows.time[i]}Z {rows.value[i]:g}", again.format(rows.source_row[i + 1])) for i in overruled
+        )
         self.tally.add(rows.codes()[overruled], _REJECTED)
         return kept
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -151,7 +151,7 @@ def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
             if found:
                 connection.execute(
                     "update raw.source_file set status = 'running', attempts = attempts + 1, started_at = clock_timestamp(), finished_at = null,"
-                    " run = %s, error = null where arrival = %s",
+                    " run = %s, error = null, progress = null where arrival = %s",
                     (database.run, arrival),
                 )
             connection.commit()
@@ -162,10 +162,17 @@ def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
             connection.commit()
 
 
+def note_progress(database: Database, arrival: int, share: float) -> None:
+    """Note how much of a file its load has read, in a transaction of its own."""
+    with database.connection() as connection:
+        connection.execute("update raw.source_file set progress = %s where arrival = %s and status = 'running'", (share, arrival))
+
+
 def succeed(connection: Connection, arrival: int, *, rows: int, rejected: int) -> None:
     """Note a load as done, in the load's own transaction."""
     connection.execute(
-        "update raw.source_file set status = 'succeeded', error = null, rows = %s, rejected = %s, finished_at = clock_timestamp() where arrival = %s",
+        "update raw.source_file set status = 'succeeded', error = null, rows = %s, rejected = %s, progress = null, finished_at = clock_timestamp()"
+        " where arrival = %s",
         (rows, rejected, arrival),
     )
 
@@ -222,17 +229,18 @@ def of_status(database: Database, statuses: Sequence[str]) -> list[SourceFile]:
         return _find(connection, "status = any(%s) and withdrawn_at is null order by arrival", (list(statuses),))
 
 
-def refuse(database: Database, arrival: int, *, status: str, error: str, rejected: Sequence[tuple[int, str, str]] = ()) -> None:
+def refuse(database: Database, arrival: int, *, status: str, error: str, rejected: Collection[tuple[int, str, str]] = ()) -> None:
     """Note why a file was not loaded: 'quarantined' where the file is at fault, 'failed' where a retry may help."""
     with database.connection() as connection:
         connection.execute(
-            "update raw.source_file set status = %s, error = %s, rows = 0, rejected = %s, finished_at = clock_timestamp() where arrival = %s",
+            "update raw.source_file set status = %s, error = %s, rows = 0, rejected = %s, progress = null, finished_at = clock_timestamp()"
+            " where arrival = %s",
             (status, error, len(rejected), arrival),
         )
         keep_rejected(connection, arrival, rejected)
 
 
-def keep_rejected(connection: Connection, arrival: int, rejected: Sequence[tuple[int, str, str]]) -> None:
+def keep_rejected(connection: Connection, arrival: int, rejected: Iterable[tuple[int, str, str]]) -> None:
     """Keep the rows of a file that were refused: row number, text, reason. They replace those of an earlier attempt."""
     connection.execute("delete from raw.rejected_row where arrival = %s", (arrival,))
     with connection.cursor().copy("copy raw.rejected_row (arrival, position, source_row, text, reason) from stdin") as copy:

@@ -1,4 +1,4 @@
-"""A parsed file, held until its transaction: in memory while it is small, in a temporary Arrow file beyond that.
+"""A parsed file, held until its transaction: in memory while it is small, in temporary files beyond that.
 
 Parsing ends before the first lock is taken, so a bad file never holds up a good one, and memory stays bounded.
 """
@@ -6,17 +6,21 @@ Parsing ends before the first lock is taken, so a bad file never holds up a good
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from water_pipelines.storage import room
+
 _IN_MEMORY_ROWS = 2_000_000
+_IN_MEMORY_REFUSED = 4 << 20
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("series", pa.int32()),
     pa.field("time", pa.timestamp("us", "UTC")),
@@ -48,7 +52,7 @@ class Spool:
         self.qualifiers: dict[str, int] = {}
         self.rows = 0
         self._batches: list[pa.RecordBatch] = []
-        self._directory = directory
+        self.directory = directory
         self._file: Any = None
         self._writer: pa.RecordBatchStreamWriter | None = None
         self._end = 0
@@ -84,8 +88,9 @@ class Spool:
 
     def _spill(self) -> None:
         if self._writer is None:
-            self._file = tempfile.TemporaryFile(dir=self._directory, prefix="water-spool-")  # noqa: SIM115  # closed with the spool
+            self._file = tempfile.TemporaryFile(dir=self.directory, prefix="water-spool-")  # noqa: SIM115  # closed with the spool
             self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
+        room.require(self.directory or Path(tempfile.gettempdir()), sum(batch.nbytes for batch in self._batches), "What is read of the file")
         self._file.seek(self._end)
         for batch in self._batches:
             self._writer.write_batch(batch)
@@ -115,6 +120,51 @@ class Spool:
                     place = self._file.tell()
                     yield batch
         yield from self._batches
+
+
+class Refused(Collection[tuple[int, str, str]]):
+    """Rows of a file that were not taken, as (row number, text, reason), in the order in which they were added; as many as there are."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_REFUSED, dir=str(directory or tempfile.gettempdir()), prefix="water-refused-")  # noqa: SIM115  # closed with this
+        self._rows = 0
+
+    def __enter__(self) -> Refused:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
+
+    def __iter__(self) -> Iterator[tuple[int, str, str]]:
+        self._file.seek(0)
+        for line in self._file:
+            row, text, reason = orjson.loads(line)
+            yield row, text, reason
+
+    def close(self) -> None:
+        """Let go of the memory and of the temporary file."""
+        self._file.close()
+
+    def extend(self, rows: Iterable[tuple[int, str, str]]) -> None:
+        """Add rows, while none are read."""
+        lines = [orjson.dumps((row, _writable(text), reason)) for row, text, reason in rows]
+        if lines:
+            room.require(self._directory or Path(tempfile.gettempdir()), sum(map(len, lines)), "What is refused of the file")
+            self._file.seek(0, 2)
+            self._file.write(b"\n".join(lines) + b"\n")
+            self._rows += len(lines)
+
+
+def _writable(text: str) -> str:
+    """Without what neither JSON nor PostgreSQL can hold."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _recode(column: Any, names: dict[str, int]) -> pa.Array[Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from water_pipelines.parsers.contract import OBSERVATION_SCHEMA
-from water_pipelines.storage.spool import Spool
+from water_pipelines.storage import room
+from water_pipelines.storage.spool import Refused, Spool
 
 BATCH = 500_000
 
@@ -58,3 +62,21 @@ def test_two_reads_at_once_do_not_disturb_each_other() -> None:
         seen = len(next(other).source_row)
         assert rows_of(spool) == list(range(6 * BATCH))
         assert seen + sum(len(chunk.source_row) for chunk in other) == 6 * BATCH
+
+
+def test_refused_rows_come_back_in_order_however_many_there_are(tmp_path: Path) -> None:
+    """300,000 rows, more than is kept in memory, with line breaks, zeros and half of a surrogate pair in their text; read twice."""
+    with Refused(tmp_path) as refused:
+        for begin in range(0, 300_000, 1000):
+            refused.extend((row, f"line {row}\n;\0\ud800", "no number") for row in range(begin, begin + 1000))
+        assert len(refused) == 300_000
+        for _ in range(2):
+            assert [row for row, _, _ in refused] == list(range(300_000))
+        assert next(iter(refused)) == (0, "line 0\n;\N{REPLACEMENT CHARACTER}?", "no number")
+
+
+def test_a_disk_without_room_is_said_with_what_is_needed_and_what_there_is(tmp_path: Path) -> None:
+    """A terabyte that is not there; ten bytes are."""
+    room.require(tmp_path, 10, "Storing x.csv")
+    with pytest.raises(room.NoRoom, match=rf"^Storing x.csv needs about 1,048,576,000 MiB, .* {tmp_path} has [0-9,]+ MiB; make room"):
+        room.require(tmp_path, 1000 << 40, "Storing x.csv")

@@ -7,7 +7,9 @@ included, or raises: `UnreadableFile` where the file is at fault, anything else 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -23,17 +25,19 @@ from water_pipelines.orchestration.operations.facts import load_champion, load_f
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.contract import Described, FileFacts, Rejected, Rows, Station, UnreadableFile
+from water_pipelines.parsers.contract import Described, FileFacts, Rows, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
-from water_pipelines.storage import loads, rule_sets, source_files
+from water_pipelines.storage import loads, room, rule_sets, source_files
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.loads import Loaded, Parsed
 from water_pipelines.storage.source_files import SourceFile
-from water_pipelines.storage.spool import Spool
+from water_pipelines.storage.spool import Refused, Spool
 
 if TYPE_CHECKING:
     from water_pipelines.parsers.recognise import Recognised
+
+_PROGRESS_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +47,10 @@ Loader = Callable[[Platform, SourceFile], Loaded]
 class TooManyRefused(UnreadableFile):
     """A file of which so many rows were refused that none is taken; the refused rows are kept for whoever mends it."""
 
-    def __init__(self, message: str, rejected: Sequence[tuple[int, str, str]]) -> None:
+    def __init__(self, message: str, refused: Refused) -> None:
         super().__init__(message)
-        self.rejected = rejected
+        self.refused = refused
+        """To be closed by whoever notes the refusal."""
 
 
 def load_files(platform: Platform, files: Iterable[SourceFile]) -> list[Loaded]:
@@ -62,8 +67,8 @@ def load_file(platform: Platform, arrival: int) -> Loaded | None:
             loaded = LOADERS[file.kind](platform, file)
         except UnreadableFile as error:
             log.warning("%s is set aside: %s", file.name, error)
-            rejected = error.rejected if isinstance(error, TooManyRefused) else ()
-            source_files.refuse(platform.database, arrival, status="quarantined", error=str(error), rejected=rejected)
+            with error.refused if isinstance(error, TooManyRefused) else Refused() as refused:
+                source_files.refuse(platform.database, arrival, status="quarantined", error=str(error), rejected=refused)
             return None
         except Exception as error:
             log.exception("%s could not be loaded", file.name)
@@ -86,16 +91,24 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
     newer = source_files.later_mapping(platform.database, file)
     if newer is not None:
         raise UnreadableFile(f"the same bytes were loaded under a newer mapping ({newer.mapping_version}), by job {newer.job_id}; they stand")
-    with Spool(_scratch(platform)) as spool:
-        parsed = _parse(platform, file, spool)
+    scratch = _scratch(platform)
+    room.require(scratch, file.bytes, f"Reading {file.name}")
+    with ExitStack() as stack:
+        spool, refused = stack.enter_context(Spool(scratch)), Refused(scratch)
+        unless_kept = stack.enter_context(ExitStack())
+        unless_kept.enter_context(refused)
+        parsed = _parse(platform, file, spool, refused)
         limit = platform.settings.rejected_share_limit
-        refused = len(parsed.rejected)
-        if refused and refused > limit * (spool.rows + refused):
+        if refused and len(refused) > limit * (spool.rows + len(refused)):
+            row, _, reason = next(iter(refused))
+            unless_kept.pop_all()
             raise TooManyRefused(
-                f"{refused} of {spool.rows + refused} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g}) allows."
-                f" The first: row {parsed.rejected[0][0]}: {parsed.rejected[0][2]}",
-                parsed.rejected,
+                f"{len(refused)} of {spool.rows + len(refused)} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g})"
+                f" allows. The first: row {row}: {reason}",
+                refused,
             )
+        if platform.settings.database_url is None:  # the embedded server keeps its data in the home
+            room.require(platform.settings.home, spool.rows * room.STORED_BYTES_A_ROW, f"Storing the {spool.rows:,} rows of {file.name}")
         with platform.database.connection() as connection:
             readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
         return loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
@@ -107,11 +120,12 @@ class _Said:
 
     stations: dict[str, Station] = field(default_factory=dict)
     series: dict[str, SeriesClaim] = field(default_factory=dict)
-    rejected: list[Rejected] = field(default_factory=list)
 
 
-def _read(platform: Platform, file: SourceFile, spool: Spool) -> tuple[_Said, Recognised]:
-    """Fill a spool with what a file's parser yields, and give the rest of what it says and the parser."""
+def _read(
+    platform: Platform, file: SourceFile, spool: Spool, refused: Refused, at: Callable[[float], None] = lambda share: None
+) -> tuple[_Said, Recognised]:
+    """Fill spools with what a file's parser yields, telling `at` which share of it was read; give the rest of what it says and the parser."""
     from water_pipelines.parsers.recognise import describe, parse_file  # with polars, which most processes do without
 
     mapping, said = _mapping(file), _Said()
@@ -124,15 +138,28 @@ def _read(platform: Platform, file: SourceFile, spool: Spool) -> tuple[_Said, Re
                     said.series.update({each.natural_id: each for each in event.series})
                 case Rows():
                     spool.append(event.batch)
-                    said.rejected += event.rejected
+                    refused.extend((each.source_row, each.text, each.reason) for each in event.rejected)
+            at(stream.tell() / max(file.bytes, 1))
     return said, recognised
 
 
-def _parse(platform: Platform, file: SourceFile, spool: Spool) -> Parsed:
+def _parse(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
     """A file as its load takes it."""
-    said, recognised = _read(platform, file, spool)
-    rejected = [(each.source_row, each.text, each.reason) for each in said.rejected]
-    return Parsed(spool, _claims(said, spool), rejected, recognised.parser, recognised.version)
+    said, recognised = _read(platform, file, spool, refused, _progress(platform, file.arrival))
+    return Parsed(spool, _claims(said, spool), refused, recognised.parser, recognised.version)
+
+
+def _progress(platform: Platform, arrival: int) -> Callable[[float], None]:
+    """Notes the share that was read, at most every second: a small file's never."""
+    noted_s = time.monotonic()
+
+    def at(share: float) -> None:
+        nonlocal noted_s
+        if time.monotonic() - noted_s >= _PROGRESS_EVERY_S:
+            source_files.note_progress(platform.database, arrival, min(share, 1.0))
+            noted_s = time.monotonic()
+
+    return at
 
 
 def _claims(said: _Said, spool: Spool) -> Claims:
@@ -159,7 +186,8 @@ def reparse(platform: Platform, arrival: int) -> Spool:
     """The observations of a landed file, parsed again under the mapping that it landed with."""
     spool = Spool(_scratch(platform))
     try:
-        _read(platform, source_files.get(platform.database, arrival), spool)
+        with Refused(spool.directory) as refused:
+            _read(platform, source_files.get(platform.database, arrival), spool, refused)
     except BaseException:
         spool.close()
         raise
