@@ -87,9 +87,8 @@ def status(as_json: AsJson = False) -> None:
         )
         output.table(("files", "number"), [*holds["files"].items()])
         if condition.jobs:
-            output.table(
-                ("arrival", "file", "status", "attempts", "why"), map(_job, condition.jobs), title="Files that failed, were set aside (`water retry ARRIVAL`) or are being loaded"
-            )
+            title = "Files that failed, were set aside (`water retry ARRIVAL`) or are being loaded"
+            output.table(("arrival", "file", "status", "attempts", "why"), map(_job, condition.jobs), title=title)
         stages = [(each["asset"], each["rows"], each["computed_units"], each["stale_units"], each["computed_at"]) for each in holds["stages"]]
         output.table(("stage", "rows", "units", "stale", "computed at"), stages)
     raise typer.Exit(DONE if condition.is_running else NOT_RUNNING)
