@@ -252,6 +252,31 @@ def retry(
     output.say("the next run loads them" if again else "there is nothing to retry")
 
 
+@app.command(epilog=_CODES)
+def explain(
+    series: Annotated[str, typer.Argument(help="UUID or natural id of a series.")],
+    time: Annotated[str, typer.Argument(help="Time of the value, ISO 8601, UTC unless an offset is given.")],
+    of: Annotated[str, typer.Option(help="observation, flag, metric_30min, metric_hourly, metric_daily, anomaly or forecast.")] = "observation",
+    as_of: Annotated[str | None, typer.Option(help="As of this change number or time.", show_default=False)] = None,
+    url: Annotated[str | None, typer.Option("--api", help="Address of the API; that of the running platform by default.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell where a served value comes from: bytes, row, mapping, parser, load, run and code; rules, model and files of what is derived."""
+    from water_pipelines.commands.asking import Api, NotReachable, api_of
+    from water_pipelines.commands.explain import explain as ask
+    from water_pipelines.commands.explain import tree
+
+    output = Output(as_json=as_json)
+    with _explained(output):
+        try:
+            with Api(url) if url else api_of(_settings()) as api:
+                found = ask(api, series, time, of, as_of)
+        except NotReachable as error:
+            _fail(output, str(error), INCOMPLETE)
+    output.tell(**found)
+    output.draw(tree(found))
+
+
 def _act(make: Any, *, yes: bool, as_json: bool) -> None:
     """Ask or do an act, and tell."""
     from water_pipelines.commands import acts as acting

@@ -16,7 +16,20 @@ from water_pipelines import logs
 from water_pipelines.api.errors import handle_errors
 from water_pipelines.api.files import store_of
 from water_pipelines.api.requests import RequestIds
-from water_pipelines.api.routes import anomalies, changes, dashboard, datasets, nodes, predictions, processing, quality, stations, status, time_series
+from water_pipelines.api.routes import (
+    anomalies,
+    changes,
+    dashboard,
+    datasets,
+    lineage,
+    nodes,
+    predictions,
+    processing,
+    quality,
+    stations,
+    status,
+    time_series,
+)
 from water_pipelines.api.schemas import with_examples
 from water_pipelines.clients.object_store import ObjectStore
 from water_pipelines.domain.reporting import ReportingLimits
@@ -25,7 +38,8 @@ from water_pipelines.storage.database import Database
 from water_pipelines.storage.server import server_for
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    module.router for module in (status, stations, time_series, nodes, predictions, quality, anomalies, changes, datasets, processing, dashboard)
+    module.router
+    for module in (status, stations, time_series, nodes, predictions, quality, anomalies, changes, lineage, datasets, processing, dashboard)
 )
 
 _DESCRIPTION = """

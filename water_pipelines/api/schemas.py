@@ -556,6 +556,97 @@ class ProcessingJobPage(Shape):
     next: str | None
 
 
+class Made(Shape):
+    """A change: when it was recorded, by what, in which run, and by which code."""
+
+    change: int
+    recorded_at: datetime
+    kind: str
+    run: str | None
+    code_version: str
+
+
+class Source(Shape):
+    """A landed file."""
+
+    dataset: UUID = Field(description="Its id at /api/v1/datasets.")
+    arrival: int
+    name: str
+    prefix: str
+    object: str = Field(description="Key of its bytes in the object store.")
+    sha256: str
+    arrived_at: datetime
+    mapping_version: str
+
+
+class SourceRow(Source):
+    """The row of a landed file that gave a value, and how it was read."""
+
+    row: int = Field(description="Line, sheet row or record number within the file (within the member, for archives).")
+    reason: Literal["load", "replay", "withdrawal"]
+    parser: str
+    parser_version: str
+
+
+class Input(Source):
+    """A landed file that gave values to what was derived."""
+
+    values: int
+    first_at: datetime
+    last_at: datetime
+
+
+class Superseded(Shape):
+    """A value that was served before, and until when."""
+
+    value: float | None
+    qualifier: str | None
+    made: Made
+    until: Made
+    source: SourceRow
+
+
+class RulesBehind(Shape):
+    """The rules by which values were judged; without an object, those that come with the platform."""
+
+    version: str
+    change: int
+    dataset: UUID | None
+    object: str | None
+    sha256: str | None
+
+
+class ModelBehind(Shape):
+    """The trained model by which something was derived."""
+
+    id: UUID
+    kind: str
+    scope: str
+    cutoff_at: datetime
+    version: int
+    read: int = Field(description="The change as of which its training data was read.")
+    change: int
+    dataset: UUID
+    object: str
+    sha256: str
+
+
+class Lineage(Shape):
+    """Where a value comes from."""
+
+    of: str
+    series: SeriesRef
+    time: datetime
+    change: int
+    value: dict[str, Any] = Field(description="What is served: the columns of its kind.")
+    made: Made
+    source: SourceRow | None = Field(description="Of an observation.")
+    rules: RulesBehind | None = Field(description="Of a flag or a metric.")
+    model: ModelBehind | None = Field(description="Of an anomaly or a forecast; none where no model was needed.")
+    inputs: list[Input] = Field(description="The files behind the bucket or day of what is derived.")
+    superseded: list[Superseded] = Field(description="Earlier values of an observation, the latest first.")
+
+
 class ChangedSeries(Shape):
     """The series whose values or flags changed; it may have been deleted since."""
 
@@ -907,6 +998,32 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
         ],
     },
     RejectedPage: {"items": [{"position": 0, "source_row": 17, "text": "2026-03-01 04:00,n/a", "reason": "n/a is no number"}], "next": None},
+    Lineage: {
+        "of": "observation",
+        "series": _REF,
+        "time": "2026-03-01T00:00:00Z",
+        "change": 42,
+        "value": {"value": 12.4, "qualifier": "A"},
+        "made": {"change": 7, "recorded_at": "2026-03-01T12:00:03Z", "kind": "load", "run": "6c1f7b7e", "code_version": "0.1.0"},
+        "source": {
+            "dataset": _JOB_ID,
+            "arrival": 3,
+            "name": "gauge.csv",
+            "prefix": "river",
+            "object": "landed/2026-03-01/000000000003-9f86d081",
+            "sha256": "9f86d081",
+            "arrived_at": "2026-03-01T12:00:00Z",
+            "mapping_version": "none",
+            "row": 2,
+            "reason": "load",
+            "parser": "text",
+            "parser_version": "1",
+        },
+        "rules": None,
+        "model": None,
+        "inputs": [],
+        "superseded": [],
+    },
     ChangePage: {
         "items": [
             {

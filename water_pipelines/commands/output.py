@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.tree import Tree
 
 from water_pipelines.commands.platform import Platform
 
@@ -60,6 +61,11 @@ class Output:
         for row in kept:
             table.add_row(*map(shown, row))
         self.console.print(table)
+
+    def draw(self, tree: Tree) -> None:
+        """A tree for people."""
+        if not self.as_json:
+            self.console.print(tree)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Names and values, a line each, for people."""

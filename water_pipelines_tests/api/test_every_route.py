@@ -49,6 +49,13 @@ VALUES: dict[str, tuple[type[schemas.Shape], list[str]]] = {
         ["", "?limit=1", f"?series={FLOW}&severity=high", f"?station={NODE}&status=open", "?kind=stuck", f"?start={DAY}&end=2026-03-02"],
     ),
     f"{V1}/changes": (schemas.ChangePage, ["", "?since=2"]),
+    f"{V1}/lineage": (
+        schemas.Lineage,
+        [
+            f"?series_id={FLOW}&time={DAY}T00:45:00Z",
+            f"?series_id={FLOW}&time={DAY}T00:45&of=flag",
+        ],
+    ),
     f"{V1}/dashboard/summary": (schemas.Summary, [""]),
 }
 PRESENT: dict[str, tuple[type[schemas.Shape], list[str]]] = {
