@@ -111,6 +111,82 @@ def announce(
         return _find(connection, "arrival = %s", (arrival,))[0]
 
 
+@dataclass(frozen=True)
+class Announced:
+    """What is to be known of a file before its landing is sealed; its bytes lie under `number` already."""
+
+    number: int
+    sha256: str
+    bytes: int
+    name: str
+    prefix: str
+    kind: str
+    mapping_version: str
+    mapping: str
+    arrived_at: datetime
+
+
+@dataclass(frozen=True)
+class Lander:
+    """The one process that lands files. If its connection is lost, so is its turn, and nothing more can be announced in it."""
+
+    first: int
+    """The next arrival number; all from here on are free."""
+    _connection: Connection
+
+    def announce(self, files: Sequence[Announced]) -> list[SourceFile]:
+        """The ledger rows of some files, in their order, all made durable at once; a file that is known keeps its number.
+
+        A file whose landing was cut off comes back with `landed_at` none and is landed again under its number.
+        """
+        rows = [
+            (
+                each.number,
+                job_id(each.sha256, each.prefix, each.mapping_version, each.kind),
+                landed_key(each.arrived_at, each.number, each.sha256),
+                each.name,
+                each.prefix,
+                each.sha256,
+                each.bytes,
+                each.kind,
+                each.mapping_version,
+                each.mapping,
+                each.arrived_at,
+            )
+            for each in files
+        ]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into raw.source_file (arrival, job_id, key, name, prefix, sha256, bytes, kind, mapping_version, mapping, arrived_at)"
+                " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (sha256, prefix, mapping_version, kind) do nothing",
+                rows,
+            )
+        found = {each.job_id: each for each in _find(self._connection, "job_id = any(%s)", ([row[1] for row in rows],))}
+        self._connection.commit()
+        return [found[row[1]] for row in rows]
+
+    def landed(self, arrivals: Sequence[int]) -> None:
+        """Note that the bytes of files and the facts beside them are durable."""
+        self._connection.execute("update raw.source_file set landed_at = clock_timestamp() where arrival = any(%s)", (list(arrivals),))
+        self._connection.commit()
+
+
+@contextmanager
+def lander(database: Database) -> Iterator[Lander]:
+    """Let one process at a time land a batch of files."""
+    with database.connection() as connection:
+        connection.execute("select pg_advisory_lock(%s)", (_ONE_LANDER,))
+        try:
+            row = connection.execute("select coalesce(max(arrival), 0) + 1 from raw.source_file").fetchone()
+            assert row is not None
+            connection.commit()
+            yield Lander(int(row[0]), connection)
+        finally:
+            if not connection.closed:
+                connection.rollback()
+                connection.execute("select pg_advisory_unlock(%s)", (_ONE_LANDER,))
+
+
 def landed_key(arrived_at: datetime, arrival: int, sha256: str) -> str:
     """Where a file's bytes lie for ever: by day of arrival, in the order of arrival."""
     return f"landed/{arrived_at:%Y-%m-%d}/{arrival:012d}-{sha256}"
@@ -202,6 +278,15 @@ def withdraw(connection: Connection, arrivals: Sequence[int], *, change: int) ->
 def reinstate(connection: Connection, arrivals: Sequence[int]) -> None:
     """Let files that an operator took out be loaded again."""
     connection.execute("update raw.source_file set withdrawn_at = null, status = 'pending' where arrival = any(%s)", (list(arrivals),))
+
+
+def latest_named(database: Database, prefix: str, name: str) -> SourceFile | None:
+    """The data file that landed last under a name."""
+    with database.connection() as connection:
+        found = _find(
+            connection, "prefix = %s and name = %s and kind = 'data' and landed_at is not null order by arrival desc limit 1", (prefix, name)
+        )
+    return found[0] if found else None
 
 
 def retry(database: Database, arrivals: Sequence[int]) -> None:
