@@ -366,7 +366,8 @@ class _Load:
         self._seen = _NONE
         self._merging = _NONE
         self._load_id = self._new_load(mine.arrival, "load", mine.parsed.parser, mine.parsed.parser_version) if mine else 0
-        connection.execute(_STAGING)
+        self._is_staging = False
+        self._compares = False
 
     def _new_load(self, arrival: int, reason: str, parser: str, version: str) -> int:
         row = self._connection.execute("select nextval(pg_get_serial_sequence('raw.load', 'load_id'))").fetchone()
@@ -470,7 +471,14 @@ class _Load:
             numbers = np.array([ids.get(name, -1) for name in spool.series], dtype=np.int32)
             yield from _within(spool, numbers, _qualifier_ids(self._database, spool), self._new_load(arrival, "replay", *parser), series_days)
 
+    def _prepare_staging(self) -> None:
+        """Most small files bring nothing but new days, and do without these tables."""
+        if not self._is_staging:
+            self._connection.execute(_STAGING)
+            self._is_staging = True
+
     def _stage(self, rows: _Rows) -> None:
+        self._prepare_staging()
         self._chunk += 1
         chunk = np.full(len(rows.series), self._chunk, dtype=np.int32)
         copy_arrays(self._connection, sql.Identifier("staged"), {**rows.columns(), "is_put": ("bool", rows.op == 0), "chunk": ("int4", chunk)})
@@ -478,6 +486,10 @@ class _Load:
     def _find_difference(self, replayed: _SeriesDays) -> None:
         """Hold what is staged against what is stored, and count it."""
         merging = _SeriesDays(np.setdiff1d(self._merging.codes, replayed.codes))
+        if len(merging.codes) == 0 and len(replayed.codes) == 0:
+            return
+        self._prepare_staging()
+        self._compares = True
         for series_days, is_replayed in ((merging, False), (replayed, True)):
             flags = np.full(len(series_days.codes), is_replayed)
             columns = {"series_id": ("int4", series_days.series), "day": ("date", series_days.days), "is_replayed": ("bool", flags)}
@@ -510,11 +522,31 @@ class _Load:
         """Take the change number, write the difference and the ledgers under it, and give it back."""
         run = self._connection.execute
         change = self._database.take_number(self._connection, kind)
-        used = {row[0] for row in run("select distinct load_id from difference where is_new or is_changed")} | {self._load_id}
+        used = {self._load_id}
+        if self._compares:
+            used |= {row[0] for row in run("select distinct load_id from difference where is_new or is_changed")}
         rows = [(number, *load, self._database.run, change) for number, load in self._loads.items() if number in used]
         copy_rows(
             self._connection, sql.Identifier("raw", "load"), ("load_id", "arrival", "reason", "parser", "parser_version", "run", "change"), rows
         )
+        if self._compares:
+            self._write_difference()
+        if self._mine:
+            touched, sums = self.tally.sums()
+            columns: dict[str, tuple[str, NDArray[Any]]] = {
+                "series_id": ("int4", touched.series),
+                "day": ("date", touched.days),
+                "load_id": ("int4", np.full(len(sums), self._load_id, dtype=np.int32)),
+            }
+            columns |= {name: ("int4", sums[:, kind]) for kind, name in enumerate(("new", "changed", "unchanged", "rejected"))}
+            copy_arrays(self._connection, sql.Identifier("raw", "load_day"), columns)
+        fed, numbers = self._fed.sums()
+        for position, name in enumerate(_FED):
+            series_changes.note(self._connection, change, name, fed.codes, numbers[:, position])
+        return change
+
+    def _write_difference(self) -> None:
+        run = self._connection.execute
         bounds = run("select min(time), max(time) from difference where is_gone or is_changed").fetchone()
         if bounds and bounds[0] is not None:
             within = sql.SQL(_WITHIN).format(*bounds)
@@ -529,19 +561,6 @@ class _Load:
             "insert into core.observation (time, value, series_id, load_id, source_row, qualifier_id)"
             " select time, value, series_id, load_id, source_row, qualifier_id from difference where is_new order by series_id, time"
         )
-        if self._mine:
-            touched, sums = self.tally.sums()
-            columns: dict[str, tuple[str, NDArray[Any]]] = {
-                "series_id": ("int4", touched.series),
-                "day": ("date", touched.days),
-                "load_id": ("int4", np.full(len(sums), self._load_id, dtype=np.int32)),
-            }
-            columns |= {name: ("int4", sums[:, kind]) for kind, name in enumerate(("new", "changed", "unchanged", "rejected"))}
-            copy_arrays(self._connection, sql.Identifier("raw", "load_day"), columns)
-        fed, numbers = self._fed.sums()
-        for position, name in enumerate(_FED):
-            series_changes.note(self._connection, change, name, fed.codes, numbers[:, position])
-        return change
 
     def note_computed(self, change: int) -> None:
         """Note the days whose values changed as computed, so that Dagster is told of them."""

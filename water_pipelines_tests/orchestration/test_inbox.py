@@ -13,6 +13,7 @@ from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.landing import land_inbox
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage import source_files
+from water_pipelines.storage.database import Database
 from water_pipelines.storage.source_files import SourceFile
 
 CSV = b"time,station,property,unit,value\n2026-03-02T00:00:00Z,GAUGE,water_level,m,1.5\n2026-03-02T00:15:00Z,GAUGE,water_level,m,1.6\n"
@@ -149,3 +150,47 @@ def test_rules_that_are_dropped_are_in_force_and_make_every_day_stale(platform: 
     assert [(file.name, file.status, file.error) for file in files(platform)][1] == ("rules.yaml", "succeeded", None)
     assert one(platform, "select count(*) from core.observation_flag where flag = 4") == 2
     assert one(platform, "select count(*) from history.evaluation") > 0
+
+
+def test_every_refused_row_is_kept_however_many_there_are(platform: Platform) -> None:
+    """Of 130,000 rows 60,000 are no numbers, less than the limit: each is kept with its line, and the count agrees."""
+    lines = [f"2026-03-02T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}Z,GAUGE,water_level,m,{n}\n" for n in range(70_000)]
+    lines += ["2026-03-03T00:00:00Z,GAUGE,water_level,m,broken\n"] * 60_000
+    platform.store.put("inbox/partly.csv", ("time,station,property,unit,value\n" + "".join(lines)).encode())
+    empty_inbox(platform)
+    (file,) = files(platform)
+    assert (file.status, file.rows, file.rejected) == ("succeeded", 70_000, 60_000)
+    assert one(platform, "select array[count(*), min(source_row), max(source_row)] from raw.rejected_row") == [60_000, 70_002, 130_001]
+
+
+def test_a_load_tells_its_progress_and_forgets_it_when_it_ends(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares of the file that go up, and none once the load is done."""
+    told: list[float] = []
+    note = source_files.note_progress
+
+    def noted(database: Database, arrival: int, share: float) -> None:
+        told.append(share)
+        note(database, arrival, share)
+
+    monkeypatch.setattr(source_files, "note_progress", noted)
+    monkeypatch.setattr("water_pipelines.orchestration.operations.loading._PROGRESS_EVERY_S", 0.0)
+    platform.store.put("inbox/x.csv", CSV)
+    empty_inbox(platform)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert one(platform, "select progress from raw.source_file") is None
+
+
+def test_a_file_for_which_the_disk_has_no_room_fails_with_what_is_needed(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reserve is larger than the disk: the file has failed, not been set aside, and loads once there is room."""
+    monkeypatch.setattr("water_pipelines.storage.room.RESERVE_BYTES", 1 << 60)
+    platform.store.put("inbox/x.csv", CSV)
+    empty_inbox(platform)
+    monkeypatch.undo()
+    (file,) = files(platform)
+    assert file.status == "failed"
+    assert "Reading x.csv needs about 0 MiB" in (file.error or "")
+    assert "make room" in (file.error or "")
+    source_files.retry(platform.database, [file.arrival])
+    empty_inbox(platform)
+    assert files(platform)[0].status == "succeeded"
