@@ -14,6 +14,7 @@ from openapi_spec_validator import validate
 
 from water_pipelines.api import schemas
 from water_pipelines.api.access import access
+from water_pipelines.storage import history
 from water_pipelines.storage.claims import series_uuid, station_uuid
 from water_pipelines_tests.api.scenes import DAY, FLOW, GAUGE, NODE, SCENES, played
 from water_pipelines_tests.builders import World
@@ -145,6 +146,19 @@ def test_a_state_that_does_not_exist_is_refused(world: World, client: httpx.Clie
         answer = client.get(f"{url}{'&' if '?' in url else '?'}as_of={as_of}")
         assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json"), url
         assert reason in answer.json()["detail"]
+
+
+def test_a_state_before_the_history_is_gone(world: World, client: httpx.Client) -> None:
+    """Before the horizon every route of values answers 410 and names the first change that can be read, which can be read."""
+    played(world)
+    first = world.change - 2
+    history.expire(world.database, first)
+    for _, url in urls(VALUES):
+        answer = client.get(with_as_of(url, first - 1))
+        assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json"), url
+        assert f"the first change that can be read is {first}, recorded at " in answer.json()["detail"]
+        assert client.get(with_as_of(url, first)).status_code == 200, url
+    assert client.get(f"{V1}/water-data/stations?as_of=1999-01-01").status_code == 410
 
 
 def test_a_time_stands_for_the_last_change_up_to_it(world: World, client: httpx.Client) -> None:
