@@ -33,8 +33,11 @@ def store_of(settings: Settings) -> Callable[[], ObjectStore]:
         if settings.store_root is not None:
             return store_from_settings(settings)
         import boto3
+        from botocore.config import Config
 
-        return store_from_settings(settings, boto3.client("s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region))
+        signed = Config(signature_version="s3v4")  # else URLs are signed in a way that buckets made since 2020 refuse
+        client = boto3.client("s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region, config=signed)
+        return store_from_settings(settings, client)
 
     return opened
 

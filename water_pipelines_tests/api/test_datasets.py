@@ -1,7 +1,6 @@
 """Datasets: every file that landed, its facts, its bytes, and the rows of it that were refused."""
 
 from datetime import timedelta
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -9,7 +8,7 @@ import psycopg
 import pytest
 
 from water_pipelines.api.app import create_app
-from water_pipelines.clients.object_store import LocalStore, S3Store
+from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.settings import Settings
 from water_pipelines.storage.source_files import SourceFile
 from water_pipelines_tests.api.conftest import Serve
@@ -131,20 +130,18 @@ def test_no_other_object_can_be_had(client: httpx.Client, world: World, store: L
 
 def test_a_store_that_signs_urls_is_where_the_bytes_come_from_when_asked(world: World, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """With redirect=true the answer leads to this object of the bucket, for five minutes, under its own name."""
-    import boto3
-
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     file = world.announce("gauge 1.csv")
-    s3: Any = boto3.client("s3", endpoint_url="http://127.0.0.1:9", region_name="us-east-1")
-    with serve(create_app(Settings(_env_file=None), world.database, store=S3Store(s3, "water", "home/"))) as client:
+    settings = Settings(_env_file=None, store_url="s3://water/home", s3_endpoint_url="http://127.0.0.1:9")
+    with serve(create_app(settings, world.database)) as client:
         answer = client.get(f"{V1}/{file.job_id}/file", params={"redirect": True})
     assert answer.status_code == 307
     where = urlsplit(answer.headers["location"])
     assert where.path.endswith(f"home/{file.key}")
     asked = parse_qs(where.query)
     assert asked["response-content-disposition"] == ["attachment; filename*=UTF-8''gauge%201.csv"]
-    assert asked.get("X-Amz-Expires", ["300"]) == ["300"]
+    assert (asked["X-Amz-Expires"], asked["X-Amz-Algorithm"]) == (["300"], ["AWS4-HMAC-SHA256"])
 
 
 def test_processing_jobs_tell_how_partitions_stand(client: httpx.Client, world: World) -> None:
