@@ -17,7 +17,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -335,8 +335,9 @@ class LocalStore:
         with self._explained(scratch):
             self.root.mkdir(parents=True, exist_ok=True)
             for left in self.root.glob(".*.tmp"):
-                if time.time() - left.lstat().st_mtime > _ABANDONED_S:
-                    left.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # another writer's, who has finished meanwhile
+                    if time.time() - left.lstat().st_mtime > _ABANDONED_S:
+                        left.unlink()
             try:
                 with (self.root / scratch).open("xb", buffering=CHUNK) as file:
                     yield scratch, file

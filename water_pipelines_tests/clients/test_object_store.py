@@ -7,6 +7,7 @@ import re
 import secrets
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,19 @@ class TestEveryStore:
         for act in (lambda: objects.put(key, b""), lambda: objects.read(key), lambda: objects.delete(key), lambda: objects.info(key)):
             with pytest.raises(InvalidKey):
                 act()
+
+    def test_many_writers_at_once_do_not_disturb_each_other(self, objects: ObjectStore) -> None:
+        """Eight threads put and land 400 objects."""
+        names = [f"{number:03d}.csv" for number in range(400)]
+
+        def put_and_land(name: str) -> str:
+            objects.put(f"inbox/{name}", name.encode())
+            return objects.move_into(f"inbox/{name}", f"landed/{name}").sha256
+
+        with ThreadPoolExecutor(8) as hands:
+            hashes = list(hands.map(put_and_land, names))
+        assert hashes == [hashlib.sha256(name.encode()).hexdigest() for name in names]
+        assert keys(objects, "landed/") == [f"landed/{name}" for name in names]
 
 
 class TestLocalStore:
