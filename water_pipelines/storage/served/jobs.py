@@ -15,7 +15,8 @@ from water_pipelines.storage.served.reading import NothingFound, Reading
 
 _JOBS = """
 select f.arrival, f.job_id as id, f.name, f.prefix, f.kind, f.status, f.progress, f.error, f.bytes, f.sha256, f.mapping_version,
-    f.attempts, f.rows, f.rejected, f.run, f.arrived_at, f.landed_at, f.started_at, f.finished_at, f.withdrawn_at as withdrawn_at_change, by.job_id as superseded_by
+    f.attempts, f.rows, f.rejected, f.run, f.arrived_at, f.landed_at, f.started_at,
+    f.finished_at, f.withdrawn_at as withdrawn_at_change, by.job_id as superseded_by
 from raw.source_file as f left join raw.source_file as by on by.arrival = f.superseded_by
 """
 
