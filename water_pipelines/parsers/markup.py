@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import iterparse
+from defusedxml.ElementTree import DefusedXMLParser, iterparse
 
 from water_pipelines.parsers import encoding
-from water_pipelines.parsers.contract import Head, UnreadableFile
+from water_pipelines.parsers.contract import Head, UnreadableFile, read_head
+from water_pipelines.parsers.mapping import Mapping
 
 _ROOT = re.compile(r"<(?![?!])(?:[\w.-]+:)?([\w.-]+)")
 
@@ -69,13 +70,22 @@ def text(element: Element | None) -> str | None:
     return (element.text or "").strip() or None if element is not None else None
 
 
-def walk(stream: BinaryIO, drop: frozenset[str]) -> Iterator[tuple[str, tuple[str, ...], Element]]:
+def charset_of(stream: BinaryIO, mapping: Mapping) -> str | None:
+    """The encoding of an XML file that declares none and is not in UTF-8, which XML would have; None where the file is as it says."""
+    head = read_head(stream, mapping)
+    declares = re.match(rb"\s*(?:\xef\xbb\xbf)?<\?xml[^>]*encoding", head.start) is not None
+    return None if declares or head.start[:2] in (b"\xff\xfe", b"\xfe\xff") else mapping.encoding or encoding.detect(head.start)
+
+
+def walk(stream: BinaryIO, drop: frozenset[str], charset: str | None = None) -> Iterator[tuple[str, tuple[str, ...], Element]]:
     """Start and end of every element, with the local names of its ancestors.
 
     Parameters
     ----------
     drop : frozenset of str
         Elements (``name`` or ``parent/name``) that are forgotten when they have ended: a long file needs no more memory than a short one.
+    charset : str, optional
+        The encoding, where it is another than the file says or XML would have.
 
     Yields
     ------
@@ -90,7 +100,8 @@ def walk(stream: BinaryIO, drop: frozenset[str]) -> Iterator[tuple[str, tuple[st
     stack: list[Element] = []
     path: tuple[str, ...] = ()
     try:
-        for event, element in iterparse(stream, events=("start", "end")):
+        parser = DefusedXMLParser(target=TreeBuilder(), encoding=charset)
+        for event, element in iterparse(stream, events=("start", "end"), parser=parser):
             if event == "start":
                 stack.append(element)
                 path = (*path, local(element.tag))

@@ -14,10 +14,12 @@ from water_pipelines.parsers import foreign
 from water_pipelines.parsers.archives import PACKINGS, Packed, Tar, Zip
 from water_pipelines.parsers.columnar import Parquet
 from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
+from water_pipelines.parsers.loggers import LOGGERS
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.records import Json, Ndjson
 from water_pipelines.parsers.services import SERVICES
 from water_pipelines.parsers.sheets import Sheets
+from water_pipelines.parsers.solinst import SolinstXle
 from water_pipelines.parsers.stations import StationGeoJson, StationTable, StationYaml
 from water_pipelines.parsers.text import Text
 
@@ -79,6 +81,8 @@ PARSERS: tuple[Parser, ...] = (
     Tar(parse_file),
     Parquet(),
     StationGeoJson(),
+    SolinstXle(),
+    *LOGGERS,
     *SERVICES,
     Ndjson(),
     Json(),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
 import polars as pl
 
-from water_pipelines.parsers import dialect, encoding
-from water_pipelines.parsers.contract import Event, FileFacts, Head, Rejected, UnreadableFile, read_head
+from water_pipelines.parsers import dialect, encoding, names
+from water_pipelines.parsers.contract import Event, FileFacts, Head, Rejected, Rows, UnreadableFile, read_head
 from water_pipelines.parsers.dialect import WHITESPACE, Dialect, split_quoted
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.readings import read_table
@@ -37,8 +38,23 @@ class Text:
         return head.mapping.encoding is not None or encoding.detect(head.start) is not None
 
     def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
-        """Observations of the table in the text."""
-        return read_table(read_text(stream, mapping), mapping, file)
+        """Observations of the table in the text; several tables one below the other are refused, since nothing tells their series apart."""
+        table = read_text(stream, mapping)
+        for event in read_table(table, mapping, file):
+            if isinstance(event, Rows):
+                _refuse_stacked(table, event.rejected)
+            yield event
+
+
+def _refuse_stacked(table: Table, rejected: list[Rejected]) -> None:
+    """A header that comes again below lines that are no rows begins another table; one that comes again by itself is only noise."""
+    header = names.key("".join(table.columns))
+    for before, again in pairwise(rejected):
+        if table.has_header and again.source_row - before.source_row <= 2 and names.key(again.text) == header != names.key(before.text):
+            raise UnreadableFile(
+                f"Another table begins at line {again.source_row}, with the same header as the first. Its values would be taken for the first one's."
+                " Split the file, a table each, and drop the parts; or put what tells the tables apart into a column."
+            )
 
 
 def read_text(stream: BinaryIO, mapping: Mapping) -> Table:

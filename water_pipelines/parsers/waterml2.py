@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element
 
-from water_pipelines.parsers import markup, names
+from water_pipelines.parsers import markup, names, nwis
 from water_pipelines.parsers.contract import Event, FileFacts, Head, Station, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.source import Channel, Reading, Told, declared_zone, number_of, position, read_source
@@ -96,6 +96,9 @@ def _tail(stream: BinaryIO) -> bytes:
 def _read_heading(element: Element, name: str, path: tuple[str, ...], now: _Observation, stations: dict[str, Station]) -> None:
     if name == "observedproperty":
         tail, title = _named(element)
+        if code := re.search(r"parmCd=(\d{5})", markup.attribute(element, "href") or ""):
+            now.property = nwis.property_of(code[1], title)
+            return
         inner = markup.find(element, "name")
         now.property = title or (markup.text(inner) if inner is not None and inner is not element else None) or tail
     elif name == "featureofinterest":
@@ -112,6 +115,8 @@ def _read_heading(element: Element, name: str, path: tuple[str, ...], now: _Obse
     elif name == "monitoringpoint" and "featureofinterest" not in path:
         found = _site(element)
         stations[markup.attribute(element, "id") or found.natural_id] = found
+    elif name == "parameter" and (code := re.search(r"statCd=(\d{5})", markup.attribute(element, "href") or "")):
+        now.statistic = nwis.statistic_of(code[1])
     elif name == "procedure":
         tail, title = _named(element)
         process = markup.find(element, "processtype")
@@ -132,7 +137,10 @@ def _site(element: Element) -> Station:
     zone = markup.find(element, "zoneoffset")
     if zone is not None and (declared := declared_zone(markup.text(zone))):
         attributes["zone"] = declared
-    return Station(re.split(r"[/#]", identifier)[-1], attributes)
+    reference = markup.child(element, "descriptionreference")
+    agency = re.search(r"sites=(\d{8,15})", markup.attribute(reference, "href") or "") if reference is not None else None
+    number = agency[1] if agency else re.sub(r"^USGS[.-](?=\d)", "", re.split(r"[/#]", identifier)[-1])
+    return Station(number, attributes)
 
 
 def _read_defaults(element: Element, now: _Observation) -> None:
@@ -142,7 +150,7 @@ def _read_defaults(element: Element, now: _Observation) -> None:
     now.qualifier = _quality(element)
     now.censored = _censoring(element)
     kind = markup.find(element, "interpolationtype")
-    now.statistic = _statistic(_named(kind) if kind is not None else (None, None))
+    now.statistic = now.statistic or _statistic(_named(kind) if kind is not None else (None, None))
 
 
 def _statistic(kind: tuple[str | None, str | None]) -> str:
