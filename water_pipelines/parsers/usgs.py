@@ -242,8 +242,6 @@ class _Tables:
 
     def _read_row(self, line: Line, cells: list[str]) -> Iterator[Told]:
         width = len(self._header)
-        if len(cells) > width and not any(cells[width:]):
-            cells = cells[:width]
         if len(cells) != width or (line.is_cut and max(column.at for column in self._columns) == width - 1):
             yield cut_off(line) if line.is_cut else reject(line, f"the row has {len(cells)} columns, but the header has {width}")
             return

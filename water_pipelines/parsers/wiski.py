@@ -61,7 +61,7 @@ _FACTS = {
 }
 _DATE, _CLOCK = {"date", "datum", "timestamp", "datetime", "datumuhrzeit", "zeitstempel"}, {"time", "zeit", "uhrzeit", "tijd"}
 _VALUE, _STATE = re.compile(r"(value|wert|waarde)\b", re.IGNORECASE), {"stateofvalue", "status", "qualitycode", "quality", "statusdeswertes"}
-_FACT = re.compile(r"^\s*\"?([A-Za-z][\w .-]*?)\s*:\"?\s*[\t;,]\s*(.*)$")
+_FACT = re.compile(r"^\s*\"?([A-Za-z][\w .-]*?)\s*:\"?(?:\s*[\t;,]| )\s*(.*)$")
 _KNOWN_PROPERTIES = {"stijghoogte": "groundwater_head", "waterstand": "water_level", "wasserstand": "water_level", "afvoer": "discharge",
                      "abfluss": "discharge", "durchfluss": "discharge", "debiet": "discharge", "neerslag": "precipitation",
                      "niederschlag": "precipitation", "wassertemperatur": "water_temperature", "watertemperatuur": "water_temperature"}  # fmt: skip
@@ -109,7 +109,9 @@ def _table(stream: BinaryIO, mapping: Mapping) -> Iterator[Told]:
             facts[names.key(fact[1])] = fact[2].strip().strip('"').strip("\t;,")
             continue
         if channel is None:
-            separator = next((mark for mark in "\t;," if mark in line.text), "\t")
+            separator = next((mark for mark in "\t;," if mark in line.text), "")
+            if not separator:
+                raise UnreadableFile("The columns of the WISKI table stand apart by blanks only. Export it with tabs, semicolons or commas.")
             columns = _columns(cells_of(line.text, separator), line)
             channel = _table_channel(
                 {_FACTS[key]: said for key, said in facts.items() if key in _FACTS}, cells_of(line.text, separator)[columns["value"]]
