@@ -113,7 +113,7 @@ class Affected:
         must = _around(self._observations(), look_back, look_ahead) | _stretches(self._ticks(), look_back, look_ahead)
         described = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in self._days(_DESCRIBED)]
         wholly = [(start, start + _DAY - timedelta(microseconds=1)) for start in described]
-        trained = [(at - _DAY, at + 7 * _DAY) for (at,) in self._rows(_BANDS)]
+        trained = [(row[0] - _DAY, row[0] + 7 * _DAY) for row in self._rows(_BANDS)]
         may = must | _stretches(wholly, look_back + 91 * _DAY, look_ahead) | _stretches(trained, _NONE, _NONE)
         before = self._before()
         must |= {day for day in _stretches(wholly, look_back, look_ahead) | _stretches(trained, _NONE, _NONE) if before and day <= before}
@@ -146,7 +146,7 @@ class Affected:
         return {row[0] for row in self._rows(query)}
 
     def _rows(self, query: str) -> list[tuple[datetime, datetime]]:
-        return self._connection.execute(query.encode(), self._window).fetchall()  # type: ignore[return-value]
+        return self._connection.execute(query.encode(), self._window).fetchall()
 
 
 def _around(times: Iterable[datetime], look_back: timedelta, look_ahead: timedelta, *, is_day: bool = False) -> set[date]:
