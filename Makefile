@@ -73,5 +73,5 @@ bench: setup
 
 # for maintainers: resolve again what pyproject.toml asks for, moving as few versions as possible
 lock:
-	@$(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --group bench --extra sentry \
+	@$(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --group bench --extra sentry --extra live \
 		--output-file requirements.lock pyproject.toml

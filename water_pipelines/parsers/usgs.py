@@ -174,7 +174,7 @@ class _Tables:
             cells = cells_of(line.text, separator)
             if _is_format([cell for cell in cells if cell]):
                 continue
-            yield from self._read_row(line, cells)
+            yield from self._read_row(line, cells, separator)
 
     def _refuse(self, line: Line) -> None:
         if _RATING.match(line.text):
@@ -240,7 +240,7 @@ class _Tables:
             return []
         return [_Column(at, self._at("lev_status_cd"), date, self._at("lev_tm"), "depth_to_water_level", "field", "", {"unit": "ft"})]
 
-    def _read_row(self, line: Line, cells: list[str]) -> Iterator[Told]:
+    def _read_row(self, line: Line, cells: list[str], separator: str) -> Iterator[Told]:
         width = len(self._header)
         if len(cells) != width or (line.is_cut and max(column.at for column in self._columns) == width - 1):
             yield cut_off(line) if line.is_cut else reject(line, f"the row has {len(cells)} columns, but the header has {width}")

@@ -27,7 +27,7 @@ _MOST_RESIDENT = 600 << 20
 _MOST_WRITTEN = 512 << 20
 
 _READER = """
-import datetime, json, resource, sys
+import datetime, json, pathlib, re, resource, sys
 from water_pipelines.parsers.contract import FileFacts, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.recognise import parse_file
@@ -40,7 +40,8 @@ try:
             rows += event.batch.num_rows if hasattr(event, "batch") else 0
 except UnreadableFile as error:
     refused = str(error)
-print(json.dumps([rows, refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+status = pathlib.Path("/proc/self/status").read_text()  # ru_maxrss would count what the process that forked this one held
+print(json.dumps([rows, refused, int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) * 1024]))
 """
 
 
