@@ -132,6 +132,7 @@ def test_a_store_that_signs_urls_is_where_the_bytes_come_from_when_asked(world: 
     """With redirect=true the answer leads to this object of the bucket, for five minutes, under its own name."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it would keep these credentials for the tests that follow
     file = world.announce("gauge 1.csv")
     settings = Settings(_env_file=None, store_url="s3://water/home", s3_endpoint_url="http://127.0.0.1:9")
     with serve(create_app(settings, world.database)) as client:

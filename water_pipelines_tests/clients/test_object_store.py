@@ -333,6 +333,7 @@ class TestS3Store:
         """Four attempts with growing pauses; then an error that says that trying later may help."""
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it would keep these credentials for the tests that follow
         pauses: list[float] = []
         client = s3_client("http://127.0.0.1:9", retries={"total_max_attempts": 1}, connect_timeout=1)
         with pytest.raises(StoreUnavailable, match="is it running") as refused:
