@@ -184,7 +184,7 @@ def flag_rate_of_change(value: FloatArray, time: TimeArray, neighbour: BoolArray
     flags = np.full(len(value), NOT_EVALUATED, np.int8)
     if len(value) > 1:
         change = np.abs(value[1:] - value[:-1])
-        seconds = (time[1:] - time[:-1]).astype(np.int64) / 1e6
+        seconds = np.where(neighbour[1:], (time[1:] - time[:-1]).astype(np.int64) / 1e6, 1.0)  # two series may meet in one instant
         judged = _level(change > seconds * _from(suspect, 1), change > seconds * _from(fail, 1))
         flags[1:] = np.where(neighbour[1:], judged, NOT_EVALUATED)
     return flags

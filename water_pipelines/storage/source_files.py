@@ -198,6 +198,18 @@ def landed(database: Database, arrival: int) -> None:
         connection.execute("update raw.source_file set landed_at = clock_timestamp() where arrival = %s", (arrival,))
 
 
+def cut_off(database: Database) -> list[SourceFile]:
+    """Files whose landing was announced and never sealed. Called within `landing`, it finds only those whose lander is gone."""
+    with database.connection() as connection:
+        return _find(connection, "landed_at is null order by arrival", ())
+
+
+def forget(database: Database, arrival: int) -> None:
+    """Forget a file that never landed."""
+    with database.connection() as connection:
+        connection.execute("delete from raw.source_file where arrival = %s and landed_at is null", (arrival,))
+
+
 def get(database: Database, arrival: int) -> SourceFile:
     """The ledger row of an arrival; `KeyError` where there is none."""
     with database.connection() as connection:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from water_pipelines.domain.flags import BAD, GOOD, MISSING, NOT_EVALUATED, SUSPECT, Test
-from water_pipelines.domain.quality import evaluations_by_day, flag_flat_line, flag_observations, is_neighbour
+from water_pipelines.domain.quality import evaluations_by_day, flag_flat_line, flag_observations, flag_rate_of_change, is_neighbour
 from water_pipelines.domain.reach import margin
 from water_pipelines.domain.rules import RuleSet, SeriesRules, default_rules
 from water_pipelines.domain.series import Observations
@@ -273,6 +273,14 @@ def test_flags_equal_those_of_ioos_qc_on_regular_data() -> None:
         assert differs.tolist() == {Test.RATE_OF_CHANGE: [0], Test.FLAT_LINE: [0, 1, 2]}.get(test, []), test
     assert np.array_equal(flags.flag, np.asarray(ioos_qc.qartod.qartod_compare(list(theirs.values()))))
     assert [np.count_nonzero(flags.failed & test) > 50 for test in theirs] == [True] * 4
+
+
+def test_two_series_that_meet_in_one_instant_are_no_rate_of_change() -> None:
+    """The last value of a series and the first of the next at the same time, with no limit: neither is judged, and nothing warns."""
+    limit = np.array([np.inf, np.inf])
+    time = np.array(["2024-03-01", "2024-03-01"], dtype="datetime64[us]")
+    flags = flag_rate_of_change(np.array([1.0, 2.0]), time, np.array([False, False]), suspect=limit, fail=limit)
+    assert flags.tolist() == [NOT_EVALUATED, NOT_EVALUATED]
 
 
 STATION_RULES = """

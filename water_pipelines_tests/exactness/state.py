@@ -7,6 +7,7 @@ what they stand for. Keep out: what is expected.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage.database import Connection
@@ -58,11 +59,11 @@ _OF_ITS_LOAD = {"status", "rows", "rejected"}  # whether a file was loaded befor
 _COLUMNS = "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attname"
 
 
-def rows_of(connection: Connection, table: str) -> Counter[str]:
+def rows_of(connection: Connection, table: str, left_out: Collection[str] = ()) -> Counter[str]:
     """The rows of a table as text, each as often as it is there."""
     shown = []
     for (column,) in connection.execute(_COLUMNS, (table,)).fetchall():
-        if column in _LEFT_OUT or (table, column) in _NUMBERS:
+        if column in _LEFT_OUT or column in left_out or (table, column) in _NUMBERS:
             continue
         if column in _STANDS_FOR:
             known, key, name = _STANDS_FOR[column]
@@ -81,12 +82,17 @@ def rows_of(connection: Connection, table: str) -> Counter[str]:
     return Counter(row[0] for row in connection.execute(query.encode()))
 
 
-def differences(one: Platform, other: Platform, tables: tuple[str, ...] = TABLES) -> dict[str, str]:
-    """Table -> what differs between two databases: how many rows on each side, and the first of them."""
+def differences(one: Platform, other: Platform, left_out: Collection[str] = ()) -> dict[str, str]:
+    """Table -> what differs between two databases: how many rows on each side, and the first of them.
+
+    Parameters
+    ----------
+    left_out : columns that are not compared, such as times of arrival of what landed twice.
+    """
     found = {}
     with one.database.connection() as left, other.database.connection() as right:
-        for table in tables:
-            here, there = rows_of(left, table), rows_of(right, table)
+        for table in TABLES:
+            here, there = rows_of(left, table, left_out), rows_of(right, table, left_out)
             only_here, only_there = here - there, there - here
             if only_here or only_there:
                 found[table] = f"{only_here.total()} here, {only_there.total()} there: {sorted(only_here)[:2]} and {sorted(only_there)[:2]}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +246,22 @@ def test_an_upload_that_is_not_finished_is_not_seen(world: Platform, where: str)
         client.upload_part(Bucket=bucket, Key=f"{prefix}inbox/big.csv", UploadId=upload, PartNumber=1, Body=csv(0) * 100)
     assert empty_inbox(world) == 0
     assert landed(world) == []
+
+
+def test_what_the_platform_made_and_could_not_land_is_forgotten(world: Platform) -> None:
+    """A tick and a file were announced by a process that died: the file is still in the inbox and lands, of the tick nothing is left."""
+    world.store.put("inbox/river/a.csv", csv(0))
+    facts: dict[str, Any] = {"mapping_version": "none", "mapping": "", "arrived_at": datetime(2026, 3, 2, tzinfo=UTC)}
+    with source_files.landing(world.database) as arrival:
+        assert arrival == 1
+    source_files.announce(
+        world.database, arrival=1, sha256=hashlib.sha256(csv(0)).hexdigest(), size=len(csv(0)), name="a.csv", prefix="river", kind="data", **facts
+    )
+    world.store.put(source_files.get(world.database, 1).key, csv(0))
+    tick = source_files.announce(world.database, arrival=2, sha256="ab" * 32, size=2, name="tick.json", prefix="ticks", kind="tick", **facts)
+    world.store.put(tick.key, b"{}")
+    assert empty_inbox(world) == 1
+    assert landed(world) == [(1, "river", "a.csv")]
+    assert [found.key for found in world.store.list("landed/")] == [(key := source_files.get(world.database, 1).key), f"{key}.json"]
+    with pytest.raises(KeyError):
+        source_files.get(world.database, 2)

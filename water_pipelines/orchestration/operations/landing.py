@@ -55,6 +55,7 @@ def land_inbox(platform: Platform, at_most: int = 10_000) -> Iterator[list[Sourc
             yield batch
     for key in listed.keys() - seen.keys():
         _remove_if_left_over(platform, listed[key])
+    _forget_cut_off(platform)
 
 
 def land_bytes(platform: Platform, data: bytes, *, kind: str, name: str, prefix: str = "") -> SourceFile:
@@ -177,6 +178,18 @@ def _remove_if_left_over(platform: Platform, sidecar: ObjectInfo) -> None:
         file = source_files.latest_named(platform.database, place.prefix, place.name)
         if file and orjson.loads(platform.store.read(f"{file.key}.json")).get("sidecar") == _identity(sidecar):
             platform.store.delete(sidecar.key, unless_changed=sidecar)
+
+
+def _forget_cut_off(platform: Platform) -> None:
+    """Forget landings that were cut off and that nothing in the inbox will take up: whoever asked for a tick, a model or an act asks again."""
+    with source_files.landing(platform.database):
+        for file in source_files.cut_off(platform.database):
+            if platform.store.exists(INBOX + "/".join(part for part in (file.prefix, file.name) if part)):
+                continue
+            for key in (f"{file.key}.json", file.key):
+                platform.store.delete(key)
+            source_files.forget(platform.database, file.arrival)
+            log.warning("%s never landed whole, and its maker is gone: arrival %s is forgotten", file.name, file.arrival)
 
 
 def _identity(sidecar: ObjectInfo) -> str:
