@@ -471,6 +471,8 @@ def _explained(output: Output, *, when_interrupted: int = DONE) -> Iterator[None
         output.say("stopped; no process is left")
         output.tell(stopped=True)
         raise typer.Exit(when_interrupted) from None
+    except KeyboardInterrupt:
+        _fail(output, "stopped before it was done", INTERRUPTED)
     except (AlreadyRunning, PortTaken, ServerError, BinariesMissing, FileMissing, ProgramFailed) as error:
         _fail(output, str(error), BROKEN)
 

@@ -150,13 +150,14 @@ def here(server: DatabaseServer, finished: tuple[str, Path], tmp_path: Path, mon
 
 
 @pytest.fixture
-def elsewhere(empty_database_url: str, tmp_path: Path) -> Place:
-    """A home and a database that hold nothing."""
-    return Place(tmp_path / "elsewhere", empty_database_url)
+def elsewhere(database_url: str, tmp_path: Path) -> Place:
+    """A home that holds nothing, and a database that was migrated and holds nothing else."""
+    return Place(tmp_path / "elsewhere", database_url)
 
 
-def test_what_is_restored_elsewhere_is_what_was_backed_up(here: Place, elsewhere: Place, tmp_path: Path) -> None:
+def test_what_is_restored_elsewhere_is_what_was_backed_up(here: Place, empty_database_url: str, tmp_path: Path) -> None:
     """Every row of every table, every object and every body is equal; asking changes nothing; a second restore is refused; `sha256sum` agrees."""
+    elsewhere = Place(tmp_path / "elsewhere", empty_database_url)
     code, made = here.water("backup", "backup")
     assert code == 0, made
     assert (made["objects"], made["waiting"], made["damaged"]) == (len(here.rows()["raw.source_file"]), 1, [])
@@ -200,11 +201,11 @@ def bucket() -> Iterator[str]:
     client.delete_bucket(Bucket=name)
 
 
-def test_a_bucket_takes_a_backup_and_the_objects_of_a_restored_platform(here: Place, empty_database_url: str, tmp_path: Path, bucket: str) -> None:
+def test_a_bucket_takes_a_backup_and_the_objects_of_a_restored_platform(here: Place, database_url: str, tmp_path: Path, bucket: str) -> None:
     """From a folder into a bucket, from there into a platform with its objects in another prefix, and from that into a folder: the same objects."""
     code, made = here.water("backup", f"s3://{bucket}/backups/one")
     assert code == 0, made
-    elsewhere = Place(tmp_path / "elsewhere", empty_database_url, f"s3://{bucket}/platform")
+    elsewhere = Place(tmp_path / "elsewhere", database_url, f"s3://{bucket}/platform")
     code, done = elsewhere.water("restore", f"s3://{bucket}/backups/one", "--yes")
     assert code == 0, done
     assert elsewhere.rows() == here.rows()
@@ -289,7 +290,7 @@ def test_a_platform_that_runs_or_holds_other_files_is_not_restored_into(here: Pl
         assert elsewhere.water("restore", "backup", "--yes")[0] == 4
 
 
-def test_what_lands_while_a_backup_is_made_is_in_it_once(here: Place, elsewhere: Place, tmp_path: Path) -> None:
+def test_what_lands_while_a_backup_is_made_is_in_it_once(here: Place, tmp_path: Path) -> None:
     """A file that waited is loaded between the copy of the inbox and the snapshot: the backup has it as loaded, and not as waiting."""
     from water_pipelines.orchestration.operations.backup import back_up
 
@@ -301,10 +302,11 @@ def test_what_lands_while_a_backup_is_made_is_in_it_once(here: Place, elsewhere:
                 empty_inbox(platform)
 
         made = back_up(platform, LocalStore(tmp_path / "backup"), beside)
+    kept = LocalStore(tmp_path / "backup")
     assert made.waiting == 0
-    assert not list(LocalStore(tmp_path / "backup").list("store/inbox/"))
-    assert elsewhere.water("restore", "backup", "--yes")[0] == 0
-    assert elsewhere.rows() == here.rows()
+    assert not list(kept.list("store/inbox/"))
+    assert made.tables["raw.source_file"]["rows"] == made.objects == len(here.rows()["raw.source_file"])
+    assert made.objects * 2 == sum(1 for _ in kept.list("store/landed/"))
 
 
 def test_a_landing_zone_that_went_on_after_the_backup_brings_all_of_it_back(here: Place, elsewhere: Place, tmp_path: Path) -> None:

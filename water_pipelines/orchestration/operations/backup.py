@@ -13,7 +13,6 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ import orjson
 import zstandard
 
 from water_pipelines.clients.object_store import CHUNK, ObjectChanged, ObjectInfo, ObjectMissing, ObjectStore, StoreError
+from water_pipelines.orchestration.operations.hands import at_once
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.parsers.inbox import INBOX, SIDECAR, Place
 from water_pipelines.storage import dump, migrate, source_files
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 FORMAT = 1
 
-_HANDS = 8
 _SECOND_LOOK_S = 1.0
 _DATABASE, _STORE = "database/", "store/"
 _NAMED = 5
@@ -200,10 +199,9 @@ def verify(backup: Backup, said: Said = lambda _: None) -> None:
             return True
 
     damaged = []
-    with ThreadPoolExecutor(_HANDS) as hands:
-        for done, (name, bad) in enumerate(zip(backup.sums, hands.map(is_damaged, backup.sums.items()), strict=True), start=1):
-            damaged += [name] if bad else []
-            said(f"{done:,} of {len(backup.sums):,} files of the backup checked")
+    for done, (name, bad) in enumerate(zip(backup.sums, at_once(is_damaged, list(backup.sums.items())), strict=True), start=1):
+        damaged += [name] if bad else []
+        said(f"{done:,} of {len(backup.sums):,} files of the backup checked")
     if damaged:
         more = " ..." if len(damaged) > _NAMED else ""
         raise CannotRestore(f"the backup is damaged: {', '.join(damaged[:_NAMED])}{more} ({len(damaged)} files); use another one")
@@ -240,10 +238,9 @@ def restore_objects(backup: Backup, store: ObjectStore, said: Said = lambda _: N
 
     keys, done = backup.keys, 0
     for is_waiting in (True, False):  # one after the other: a landing zone that is complete says that nothing is left to restore
-        with ThreadPoolExecutor(_HANDS) as hands:
-            for _ in hands.map(put, (key for key in keys if key.startswith(INBOX) is is_waiting)):
-                done += 1
-                said(f"{done:,} of {len(keys):,} objects restored")
+        for _ in at_once(put, [key for key in keys if key.startswith(INBOX) is is_waiting]):
+            done += 1
+            said(f"{done:,} of {len(keys):,} objects restored")
     return done
 
 
@@ -345,10 +342,9 @@ class _Work:
     def copy_landed(self, files: list[SourceFile]) -> list[str]:
         """Copy the landed objects with the facts beside them; gives the keys of those that are missing or damaged, which are left out."""
         damaged = []
-        with ThreadPoolExecutor(_HANDS) as hands:
-            for done, (file, is_whole) in enumerate(zip(files, hands.map(self._copy_file, files), strict=True), start=1):
-                damaged += [] if is_whole else [file.key]
-                self._said(f"{done:,} of {len(files):,} landed objects copied")
+        for done, (file, is_whole) in enumerate(zip(files, at_once(self._copy_file, files), strict=True), start=1):
+            damaged += [] if is_whole else [file.key]
+            self._said(f"{done:,} of {len(files):,} landed objects copied")
         return damaged
 
     def _copy_file(self, file: SourceFile) -> bool:

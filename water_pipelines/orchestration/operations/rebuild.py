@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -17,6 +16,7 @@ from itertools import pairwise
 import orjson
 
 from water_pipelines.clients.object_store import CHUNK, ObjectStore, StoreError
+from water_pipelines.orchestration.operations.hands import at_once
 from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
@@ -24,7 +24,6 @@ from water_pipelines.storage import source_files, stale
 from water_pipelines.storage.database import Database
 from water_pipelines.storage.source_files import Announced, SourceFile
 
-_HANDS = 8
 _SEALED = ".json"
 
 Said = Callable[[str], None]
@@ -79,8 +78,7 @@ def plan(store: ObjectStore, database: Database | None) -> Plan:
     sizes: dict[str, int] = {found.key: found.bytes for found in store.list("landed/")}
     keys = [key.removesuffix(_SEALED) for key in sizes if key.endswith(_SEALED)]
     texts: dict[str, str] = {}
-    with ThreadPoolExecutor(_HANDS) as hands:
-        facts = sorted(hands.map(lambda key: _facts(store, key, texts), keys), key=lambda each: each.number)
+    facts = sorted(at_once(lambda key: _facts(store, key, texts), keys), key=lambda each: each.number)
     for before, after in pairwise(facts):
         if before.number == after.number:
             raise CannotRebuild(
