@@ -253,6 +253,125 @@ def retry(
 
 
 @app.command(epilog=_CODES)
+def replay(
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE...]", help="SHA-256 (or its first 8 digits), job id or arrival number.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="All files below a folder of the inbox.", show_default=False)] = None,
+    arrived: Annotated[str | None, typer.Option(help="All files of a day of arrival, or of FROM..TO (UTC).", show_default=False)] = None,
+    days: Annotated[str | None, typer.Option(help="Observations of a day, or of FROM..TO (UTC), whatever files they are from.")] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read landed files again by the present parsers, such as after an upgrade, and write what differs. Nothing lands."""
+    from water_pipelines.commands import acts as acting
+    from water_pipelines.orchestration.operations.acts import CannotAct
+    from water_pipelines.orchestration.operations.replay import Part, span
+
+    output = Output(as_json=as_json)
+    try:
+        part = Part(files or (), prefix, span(arrived) if arrived else None, span(days) if days else None)
+    except ValueError as error:
+        raise typer.BadParameter(f"write a day as 2026-03-01, or days as 2026-03-01..2026-03-05 ({error})") from None
+    with _explained(output):
+        try:
+            done = acting.replay(_settings(), part, output.progress, yes=yes)
+        except (CannotAct, StoreError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    counts = {"files": done.files, "days": done.days, "values back": done.added, "values replaced": done.changed, "values gone": done.gone}
+    refused = [(each.arrival, each.name, why) for each, why in done.refused]
+    output.tell(**counts, differing=[each.arrival for each in done.differing], refused=refused, done=yes)
+    output.table(("what", "number"), list(counts.items()), title=f"replay: {'done' if yes else 'would do'}")
+    if done.differing:
+        output.table(("arrival", "file that differs", "folder"), [(str(each.arrival), each.name, each.prefix) for each in done.differing])
+    if refused:
+        output.table(("arrival", "file that is refused now; what was loaded stands", "why"), [(str(number), *rest) for number, *rest in refused])
+    if not yes:
+        output.say("nothing was changed; add --yes to do it")
+
+
+@app.command(epilog=_CODES)
+def backup(
+    target: Annotated[str, typer.Argument(help="A folder that does not exist yet, or s3://bucket/prefix.", show_default=False)],
+    despite_damage: Annotated[
+        bool, typer.Option("--despite-damage", help="Leave out landed objects that are missing or damaged, and name them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the database and the landing zone, consistent with each other, while the platform runs or not; `sha256sum -c SHA256SUMS` checks it."""
+    from water_pipelines.commands import backup as backing_up
+    from water_pipelines.orchestration.operations.backup import CannotBackUp
+
+    output = Output(as_json=as_json)
+    with _explained(output):
+        try:
+            made = backing_up.back_up(_settings(), target, output.progress, despite_damage=despite_damage)
+        except (CannotBackUp, StoreError, OSError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    _tell_backup(output, made, target=target, done=True)
+
+
+@app.command(epilog=_CODES)
+def restore(
+    source: Annotated[str, typer.Argument(help="A backup: a folder, or s3://bucket/prefix.", show_default=False)],
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty platform that does not run from a backup, after every byte of it was checked."""
+    from water_pipelines.commands import backup as backing_up
+    from water_pipelines.orchestration.operations.backup import CannotBackUp, CannotRestore
+
+    output, settings = Output(as_json=as_json), _settings()
+    with _explained(output):
+        try:
+            held, is_ahead = backing_up.restore(settings, source, output.progress, yes=yes)
+        except (CannotBackUp, CannotRestore, StoreError, OSError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    _tell_backup(output, held, target=str(settings.home), done=yes)
+    if is_ahead:
+        output.say("the landing zone is the backup's own, and more has landed since: only the database is restored; `water rebuild` then goes on")
+    elif yes:
+        output.say("restored; `water up` starts the platform, which tells Dagster of all that was computed")
+    if not yes:
+        output.say("the backup is whole and this platform can take it; nothing was changed; add --yes to restore it")
+
+
+@app.command(epilog=_CODES)
+def rebuild(yes: Yes = False, as_json: AsJson = False) -> None:
+    """Bring the database of a platform that does not run up to what landed: an empty one from nothing, a restored one from where it stands."""
+    from water_pipelines.commands import rebuild as rebuilding
+    from water_pipelines.orchestration.operations.rebuild import CannotRebuild
+
+    output, settings = Output(as_json=as_json), _settings()
+    with _explained(output):
+        try:
+            plan = rebuilding.plan(settings)
+            done = rebuilding.rebuild(settings, output.progress) if yes else None
+        except (CannotRebuild, StoreError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    announced, loaded = len(plan.announced), plan.waiting + len(plan.announced)
+    output.tell(
+        files=plan.files,
+        bytes=plan.bytes,
+        unknown=announced,
+        to_load=loaded,
+        left_over=plan.left_over,
+        done=yes,
+        **({"statuses": done.files, "units": done.units} if done else {}),
+    )
+    output.facts({"landed bytes": plan.bytes, "files that the database does not know": announced, "files to load": loaded})
+    if plan.left_over:
+        output.facts({"objects that landings left which were cut off": plan.left_over})
+    output.table(("landed", "files"), list(plan.files.items()))
+    if done is None:
+        output.say("nothing was changed; add --yes to do it. A rebuild that is cut off goes on where it stood")
+        return
+    output.table(("status", "files"), list(done.files.items()))
+    output.table(("computed", "units"), list(done.units.items()))
+    if done.files.get("failed"):
+        output.say("[yellow]files failed: `water up`, then `water status` tells why[/yellow]")
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(epilog=_CODES)
 def explain(
     series: Annotated[str, typer.Argument(help="UUID or natural id of a series.")],
     time: Annotated[str, typer.Argument(help="Time of the value, ISO 8601, UTC unless an offset is given.")],
@@ -300,6 +419,27 @@ def _act(make: Any, *, yes: bool, as_json: bool) -> None:
         output.say("nothing was changed; add --yes to do it")
 
 
+def _tell_backup(output: Output, manifest: Any, *, target: str, done: bool) -> None:
+    """What a backup holds."""
+    said = asdict(manifest)
+    kept = ("made_at", "change", "schema", "code_version", "objects", "object_bytes", "waiting", "damaged")
+    output.tell(**{name: said[name] for name in kept}, rows=manifest.rows, tables=len(manifest.tables), target=target, done=done)
+    output.facts(
+        {
+            "made at": manifest.made_at,
+            "change": manifest.change,
+            "tables": len(manifest.tables),
+            "rows": manifest.rows,
+            "landed files": manifest.objects,
+            "files that waited": manifest.waiting,
+            "bytes of objects": manifest.object_bytes,
+            "in": target,
+        }
+    )
+    if manifest.damaged:
+        output.table(("missing or damaged, left out",), [(key,) for key in manifest.damaged])
+
+
 def main() -> None:
     """The console script."""
     app()
@@ -331,6 +471,8 @@ def _explained(output: Output, *, when_interrupted: int = DONE) -> Iterator[None
         output.say("stopped; no process is left")
         output.tell(stopped=True)
         raise typer.Exit(when_interrupted) from None
+    except KeyboardInterrupt:
+        _fail(output, "stopped before it was done", INTERRUPTED)
     except (AlreadyRunning, PortTaken, ServerError, BinariesMissing, FileMissing, ProgramFailed) as error:
         _fail(output, str(error), BROKEN)
 

@@ -10,7 +10,9 @@ from water_pipelines.commands import databases
 from water_pipelines.commands import drop as dropping
 from water_pipelines.orchestration import assets
 from water_pipelines.orchestration.operations import acts
+from water_pipelines.orchestration.operations import replay as replaying
 from water_pipelines.orchestration.operations.acts import CannotAct, Done
+from water_pipelines.orchestration.operations.replay import Part, Replayed
 from water_pipelines.orchestration.resources import Platform, platform_of
 from water_pipelines.parsers.facts import ActFact
 from water_pipelines.parsers.inbox import INBOX, SIDECAR
@@ -41,21 +43,21 @@ def act(settings: Settings, make: Make, *, yes: bool) -> Done:
         return acts.do(platform, fact) if yes else acts.ask(platform, fact)
 
 
+def replay(settings: Settings, part: Part, said: Callable[[str], None], *, yes: bool) -> Replayed:
+    """What a replay would do; or, with `yes`, what it did."""
+    with opened(settings) as platform:
+        return replaying.replay(platform, part, said, apply=yes)
+
+
 def retry(settings: Settings, names: Sequence[str], statuses: Sequence[str], mapping: Path | None) -> list[SourceFile]:
     """Let files be loaded again, as they are, or under another mapping: then they are dropped again with it, and supersede themselves."""
     text = dropping.text_of_mapping(mapping) if mapping is not None else None
     with opened(settings) as platform:
-        files = [file for name in names for file in acts.named(platform, name)] + source_files.of_status(platform.database, statuses)
         if text is None:
-            wrong = [file for file in files if file.status not in ("failed", "quarantined")]
-            if wrong:
-                raise CannotAct(
-                    "; ".join(
-                        f"{file.name} (arrival {file.arrival}) is {file.status}: only what failed or was set aside is retried" for file in wrong
-                    )
-                )
+            files = acts.to_retry(platform, names, statuses)
             source_files.retry(platform.database, [file.arrival for file in files])
             return files
+        files = [file for name in names for file in acts.named(platform, name)] + source_files.of_status(platform.database, statuses)
         for file in files:
             key = INBOX + "/".join(filter(None, (file.prefix, file.name)))
             platform.store.put(key + SIDECAR, text.encode())

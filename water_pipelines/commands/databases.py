@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from water_pipelines.commands.home import Home
 from water_pipelines.settings import Settings
 from water_pipelines.storage.database import Database
+from water_pipelines.storage.migrate import revision as schema_revision
 from water_pipelines.storage.server import EmbeddedServer, ExternalServer, server_for
 
 Server = EmbeddedServer | ExternalServer
@@ -54,6 +59,33 @@ def stop(server: Server) -> None:
     """Stop an embedded server; another is not ours to stop."""
     if isinstance(server, EmbeddedServer):
         server.stop()
+
+
+@contextmanager
+def at_rest(settings: Settings) -> Iterator[Server]:
+    """The server of a home whose platform does not run, and that nobody can start within the block; an embedded server that ran goes on running.
+
+    Raises
+    ------
+    AlreadyRunning
+        The platform runs.
+    """
+    with Home(settings.home).held():
+        server = server_of(settings)
+        was_running = is_running(server)
+        try:
+            yield server
+        finally:
+            if not was_running:
+                stop(server)
+
+
+def revision(settings: Settings, server: Server) -> str | None:
+    """The revision of the platform's schema; none where there is no database yet. An embedded server that holds data is started for it."""
+    if isinstance(server, EmbeddedServer) and server.status().data_version is None:
+        return None
+    server.ensure_running()
+    return schema_revision(server.url(settings.database))
 
 
 def bring_up_to_date(settings: Settings, server: Server) -> None:

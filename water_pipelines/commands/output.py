@@ -6,6 +6,7 @@ Keep out: what is worth saying.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from water_pipelines.commands.platform import Platform
+
+_PROGRESS_EVERY_S = 2.0
 
 
 class Output:
@@ -29,6 +32,7 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.console = Console(highlight=False, soft_wrap=True)
+        self._progress_s = -_PROGRESS_EVERY_S
 
     def say(self, text: str) -> None:
         """A line for people; `[bold]` and the like are rich's."""
@@ -38,6 +42,13 @@ class Output:
     def whisper(self, text: str) -> None:
         """A line for people about what is being done."""
         self.say(f"[dim]{escape(text)}[/dim]")
+
+    def progress(self, text: str) -> None:
+        """How far something is: said every few seconds at most, whoever listens."""
+        if time.monotonic() - self._progress_s >= _PROGRESS_EVERY_S:
+            self._progress_s = time.monotonic()
+            self.whisper(text)
+            self.tell(progress=text)
 
     def addresses(self, platform: Platform) -> None:
         """Where a platform answers."""

@@ -8,13 +8,14 @@ from pydantic import Field
 from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.history import expire_history
 from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
-from water_pipelines.orchestration.operations.loading import load_file
+from water_pipelines.orchestration.operations.loading import load_file, load_files
+from water_pipelines.orchestration.operations.replay import Part, replay, span
 from water_pipelines.orchestration.operations.telling import telling
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.operations.training import retrain
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
-from water_pipelines.storage import retries
+from water_pipelines.storage import retries, source_files
 from water_pipelines.storage.partitions import extend_partitions
 
 _SETTLES = {"water/settles": "true"}
@@ -102,6 +103,62 @@ def act_and_settle(context: dg.OpExecutionContext, config: ActConfig, platform: 
             settle(working, telling(context, working))
 
 
+class ReplayConfig(dg.Config):
+    """What is to be read again; without `apply` it is only told what would differ.
+
+    `files` (SHA-256, job ids or arrival numbers); or `prefix` and `arrived` (a day, or `2026-03-01..2026-03-05`); or event `days`, likewise.
+    """
+
+    files: list[str] = Field(default_factory=list)
+    prefix: str | None = None
+    arrived: str | None = None
+    days: str | None = None
+    apply: bool = False
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def replay_and_settle(context: dg.OpExecutionContext, config: ReplayConfig, platform: dg.ResourceParam[Platform]) -> None:
+    """Read landed files again by the present parsers, write what differs, and compute what that makes stale."""
+    with platform.during(context.run.run_id) as working:
+        try:
+            part = Part(config.files, config.prefix, span(config.arrived) if config.arrived else None, span(config.days) if config.days else None)
+            done = replay(working, part, apply=config.apply)
+        except (acts.CannotAct, ValueError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        context.log.info(
+            "replay %s: %s values back, %s replaced, %s gone; files that differ: %s; refused now: %s",
+            "done" if config.apply else "would do",
+            *(done.added, done.changed, done.gone),
+            [each.arrival for each in done.differing] or "none",
+            {each.arrival: why for each, why in done.refused} or "none",
+        )
+        if config.apply:
+            settle(working, telling(context, working))
+
+
+class RetryConfig(dg.Config):
+    """Which files are loaded again: `files` (SHA-256, job ids or arrival numbers), all that `failed`, all that were `quarantined`."""
+
+    files: list[str] = Field(default_factory=list)
+    failed: bool = False
+    quarantined: bool = False
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def retry_and_settle(context: dg.OpExecutionContext, config: RetryConfig, platform: dg.ResourceParam[Platform]) -> None:
+    """Load files that failed or were set aside again, and compute what that makes stale."""
+    statuses = [name for name, is_meant in (("failed", config.failed), ("quarantined", config.quarantined)) if is_meant]
+    with platform.during(context.run.run_id) as working:
+        try:
+            files = acts.to_retry(working, config.files, statuses)
+        except acts.CannotAct as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        source_files.retry(working.database, [file.arrival for file in files])
+        loaded = load_files(working, files)
+        context.log.info("%s of %s files loaded", len(loaded), len(files))
+        settle(working, telling(context, working))
+
+
 class ExpireConfig(dg.Config):
     """Whether to do it, or only to tell what would be done."""
 
@@ -164,6 +221,22 @@ def partitions_job() -> None:
 def act_job() -> None:
     """See `act_and_settle`."""
     act_and_settle()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=_SETTLES,
+    description="Reads landed files again by the present parsers; only tells what would differ unless its op is configured with apply: true.",
+)
+def replay_job() -> None:
+    """See `replay_and_settle`."""
+    replay_and_settle()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=_SETTLES, description="Loads files that failed or were set aside again.")
+def retry_job() -> None:
+    """See `retry_and_settle`."""
+    retry_and_settle()
 
 
 @dg.job(

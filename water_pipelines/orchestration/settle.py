@@ -173,15 +173,20 @@ def compute_days(platform: Platform, asset: str, days: Days) -> Applied:
     return staging.settle(platform.database, asset, days, partial(each.compute, **prepared), readers)
 
 
-def settle(platform: Platform, tell: Callable[[Sequence[Unlogged]], None]) -> dict[str, int]:
+def settle(
+    platform: Platform, tell: Callable[[Sequence[Unlogged]], None] | None, at: Callable[[str, int], None] = lambda asset, units: None
+) -> dict[str, int]:
     """Compute what is stale until nothing is, and tell Dagster; gives the number of units computed by asset.
 
     Parameters
     ----------
-    tell : reports computed units to Dagster. It is called for what an earlier, interrupted settle could not report, too.
+    tell : reports computed units to Dagster. It is called for what an earlier, interrupted settle could not report, too. None where there
+        is no Dagster: the next settle that has one reports them.
+    at : told of each part that is done: the asset, and how many of its units were computed.
     """
     done: dict[str, int] = {}
-    report(platform, tell)
+    if tell:
+        report(platform, tell)
     for _ in range(_PASSES):
         is_settled = True
         for each in in_order():
@@ -192,9 +197,11 @@ def settle(platform: Platform, tell: Callable[[Sequence[Unlogged]], None]) -> di
                 applied = compute_days(platform, each.key, part)
                 done[each.key] = done.get(each.key, 0) + len(applied.units)
                 log.info("%s: %s days computed, %s rows written", each.key, len(applied.units), sum(applied.written.values()))
+                at(each.key, len(applied.units))
         if is_settled:
             break
-    report(platform, tell)
+    if tell:
+        report(platform, tell)
     return done
 
 

@@ -63,7 +63,7 @@ def delete(
     ----------
     connection : in a transaction, which the caller commits, or rolls back to have asked only.
     arrival : of the act; none when only asked.
-    edges, series_edges : what reads `core/observation`, and `core/series`.
+    edges, series_edges : what reads the tables of which values are deleted, and `core/series`.
     """
     claims.hold(connection)
     numbers = list(meant.series.values())

@@ -79,15 +79,33 @@ def load(
     Overtaken
         Try again.
     """
+    with database.connection() as connection:
+        return load_within(database, connection, file, parsed, edges=edges, series_edges=series_edges, reparse=reparse)
+
+
+def load_within(
+    database: Database,
+    connection: Connection,
+    file: SourceFile,
+    parsed: Parsed,
+    *,
+    edges: Sequence[Edge],
+    series_edges: Sequence[Edge] = (),
+    reparse: Reparse,
+) -> Loaded:
+    """The same in a transaction that the caller commits, or rolls back to have asked only.
+
+    A file that was loaded before comes to what it says now: what only its earlier loads gave is gone.
+    """
     qualifier_ids = _qualifier_ids(database, parsed.spool)
-    with Refused(parsed.spool.directory) as repeated, database.connection() as connection:
+    with Refused(parsed.spool.directory) as repeated:
         # before any other lock: whoever loads these bytes under an older mapping ends first, and is then superseded as a whole
         source_files.hold(connection, [each.arrival for each in source_files.earlier_mappings(connection, file)])
         buried = tombstones.above(connection, file.arrival)
         claims = buried.left_of(parsed.claims)
         provision = claiming.prepare(connection, claims)
         superseded = [each.arrival for each in source_files.earlier_mappings(connection, file)]
-        leaving = _days_of(connection, superseded)
+        leaving = _days_of(connection, [*superseded, file.arrival])
         numbers = np.array([provision.series_ids.get(name, -1) for name in parsed.spool.series], dtype=np.int32)
         _lock_series(connection, np.union1d(numbers, leaving.series))
         if claiming.series_ids(connection, list(provision.known)) != provision.known or tombstones.above(connection, file.arrival) != buried:
@@ -106,7 +124,7 @@ def load(
         for asset in ("raw/source_file", "raw/load_day"):
             computed.note(database, connection, asset, arrived_on, change, change, None, None)
         source_files.succeed(connection, file.arrival, rows=loaded.rows, rejected=len(parsed.rejected) + loaded.rejected)
-        source_files.keep_rejected(connection, file.arrival, chain(parsed.rejected, repeated))
+        source_files.keep_rejected(connection, file.arrival, () if buried.takes_all(parsed.claims) else chain(parsed.rejected, repeated))
     return loaded
 
 
@@ -134,19 +152,41 @@ def withdraw(
     return work.loaded(change)
 
 
-def replay(database: Database, days: NDArray[np.datetime64], *, edges: Sequence[Edge], reparse: Reparse) -> Loaded:
-    """Derive days of `core.observation` again from their landed files, and write what differs."""
-    with database.connection() as connection:
-        touched = _series_days(connection, "select distinct series_id, day from raw.load_day where day = any(%s::date[])", [str(day) for day in days])
-        _lock_series(connection, np.unique(touched.series))
-        work = _Load(database, connection, None)
-        work.replay(touched, reparse, without=[])
-        if not work.differs():
-            return Loaded(None)
-        change = work.write("replay")
-        mark_readers(connection, edges, *work.tally.spans())
-        work.note_computed(change)
-        return work.loaded(change)
+def replay(database: Database, connection: Connection, days: NDArray[np.datetime64], *, edges: Sequence[Edge], reparse: Reparse) -> Loaded:
+    """Derive days of `core.observation` again from their landed files, and write what differs.
+
+    Parameters
+    ----------
+    connection : in a transaction, which the caller commits, or rolls back to have asked only.
+    """
+    touched = _series_days(connection, "select distinct series_id, day from raw.load_day where day = any(%s::date[])", [str(day) for day in days])
+    _lock_series(connection, np.unique(touched.series))
+    work = _Load(database, connection, None)
+    work.replay(touched, reparse, without=[])
+    if not work.differs():
+        return Loaded(None)
+    change = work.write("replay")
+    mark_readers(connection, edges, *work.tally.spans())
+    work.note_computed(change)
+    return work.loaded(change)
+
+
+def said_by(connection: Connection, arrival: int) -> str:
+    """A digest of what a file says beside its values: of stations and series, and the rows of it that were refused."""
+    row = connection.execute(
+        "select md5(coalesce((select string_agg(concat_ws(' ', subject, natural_id, attributes), ';' order by subject, natural_id) from raw.claim"
+        " where arrival = %(arrival)s), '') || coalesce((select string_agg(concat_ws(' ', source_row, text, reason), ';' order by position)"
+        " from raw.rejected_row where arrival = %(arrival)s), ''))",
+        {"arrival": arrival},
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def days_with_values(connection: Connection, first: date, last: date) -> NDArray[np.datetime64]:
+    """The days (UTC) within [first, last] of which any load gave values."""
+    found = connection.execute("select distinct day from raw.load_day where day between %s and %s order by 1", (first, last)).fetchall()
+    return np.array([day for (day,) in found], dtype="datetime64[D]")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from water_pipelines.domain.rules import default_rules
 from water_pipelines.storage import rule_sets
@@ -18,7 +19,24 @@ from water_pipelines.storage.partitions import extend_partitions
 _ONE_AT_A_TIME = 5_601_001
 
 
-def migrate(url: str, *, first_day: date = date(1950, 1, 1), code_version: str = "unknown") -> None:
+class UnknownRevision(Exception):
+    """A revision of the schema that this release does not have: a newer one made it."""
+
+
+def revision(url: str) -> str | None:
+    """The revision of the schema in a database; none where there is no schema, or no such database."""
+    try:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("select to_regclass('public.alembic_version')").fetchone()
+            found = connection.execute("select version_num from public.alembic_version").fetchone() if row and row[0] else None
+    except psycopg.OperationalError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    return found[0] if found else None
+
+
+def migrate(url: str, *, first_day: date = date(1950, 1, 1), code_version: str = "unknown", to: str = "head") -> None:
     """Apply what is missing; safe to call again and from several processes at once.
 
     Parameters
@@ -29,6 +47,13 @@ def migrate(url: str, *, first_day: date = date(1950, 1, 1), code_version: str =
         The first day for which observations are accepted; the first yearly partition is its year's.
     code_version : str
         Recorded with the change that puts the project's own rules in force.
+    to : str
+        The revision to stop at, for data of an earlier release.
+
+    Raises
+    ------
+    UnknownRevision
+        This release does not have that revision.
     """
     with psycopg.connect(url, options="-c timezone=UTC", autocommit=True) as guard:
         guard.execute("select pg_advisory_lock(%s)", (_ONE_AT_A_TIME,))
@@ -37,7 +62,10 @@ def migrate(url: str, *, first_day: date = date(1950, 1, 1), code_version: str =
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, to)
+            except CommandError as error:
+                raise UnknownRevision(f"the schema {to} is of a newer release; install it ({error})") from error
         database = Database(url, code_version=code_version, run="migrate")
         extend_partitions(database, first_day)
         rule_sets.use_defaults(database, default_rules().version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -131,9 +131,18 @@ def add(
     )
 
 
-def numbers_of(connection: Connection, natural_ids: Iterable[str]) -> dict[str, int]:
-    """The numbers of series by natural id; `LookupError` where one is not known."""
-    names = list(dict.fromkeys(natural_ids))
+def covered(connection: Connection, model_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Model -> natural id and number of the series that it covers, without those that were deleted since."""
+    found: dict[int, dict[str, int]] = {number: {} for number in model_ids}
+    query = "select model_id, natural_id, series_id from core.model_series join core.series using (series_id) where model_id = any(%s)"
+    for model_id, natural_id, series_id in connection.execute(query, (list(model_ids),)):
+        found[model_id][natural_id] = series_id
+    return found
+
+
+def numbers_of(connection: Connection, natural_ids: Iterable[str], without: Collection[str] = ()) -> dict[str, int]:
+    """The numbers of series by natural id; `LookupError` where one is not known. Those of `without`, which were deleted, are left out."""
+    names = [name for name in dict.fromkeys(natural_ids) if name not in without]
     known: dict[str, int] = dict(connection.execute("select natural_id, series_id from core.series where natural_id = any(%s)", (names,)).fetchall())
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -210,6 +210,34 @@ def forget(database: Database, arrival: int) -> None:
         connection.execute("delete from raw.source_file where arrival = %s and landed_at is null", (arrival,))
 
 
+def last(database: Database) -> SourceFile | None:
+    """The file of the highest arrival number; none in an empty ledger."""
+    with database.connection() as connection:
+        found = _find(connection, "true order by arrival desc limit 1", ())
+    return found[0] if found else None
+
+
+def unknown(database: Database, keys: Sequence[str]) -> list[str]:
+    """Those of some keys that no file of the ledger has, in order."""
+    with database.connection() as connection:
+        found = connection.execute(
+            "select t.key from unnest(%s::text[]) as t(key) where not exists (select from raw.source_file as f where f.key = t.key) order by 1",
+            (list(keys),),
+        ).fetchall()
+    return [key for (key,) in found]
+
+
+def keys_by_arrival(connection: Connection) -> dict[int, tuple[str, bool]]:
+    """Arrival number -> where the file lies, and whether its landing is known to be complete."""
+    rows = connection.execute("select arrival, key, landed_at is not null from raw.source_file order by arrival")
+    return {arrival: (key, is_landed) for arrival, key, is_landed in rows}
+
+
+def all_landed(connection: Connection) -> list[SourceFile]:
+    """Every file whose bytes and facts are durable, in the order of arrival."""
+    return _find(connection, "landed_at is not null order by arrival", ())
+
+
 def get(database: Database, arrival: int) -> SourceFile:
     """The ledger row of an arrival; `KeyError` where there is none."""
     with database.connection() as connection:
@@ -299,6 +327,23 @@ def latest_named(database: Database, prefix: str, name: str) -> SourceFile | Non
             connection, "prefix = %s and name = %s and kind = 'data' and landed_at is not null order by arrival desc limit 1", (prefix, name)
         )
     return found[0] if found else None
+
+
+def is_loaded(connection: Connection, arrival: int) -> bool:
+    """Whether the values of a file are in the store."""
+    return bool(_find(connection, "arrival = %s and status = 'succeeded' and withdrawn_at is null", (arrival,)))
+
+
+def loaded_data(database: Database, prefix: str | None, first: date | None, last: date | None) -> list[SourceFile]:
+    """Loaded data files below a folder of the inbox, of days of arrival (UTC, both included), in the order of arrival."""
+    with database.connection() as connection:
+        return _find(
+            connection,
+            "kind = 'data' and status = 'succeeded' and withdrawn_at is null"
+            " and (%(prefix)s::text is null or prefix = %(prefix)s or starts_with(prefix, %(prefix)s || '/'))"
+            " and arrived_on between coalesce(%(first)s::date, '-infinity') and coalesce(%(last)s::date, 'infinity') order by arrival",
+            {"prefix": prefix, "first": first, "last": last},
+        )
 
 
 def retry(database: Database, arrivals: Sequence[int]) -> None:
@@ -401,6 +446,11 @@ def counts_by_status(connection: Connection, days: Sequence[str]) -> dict[str, i
             "select status, count(*) from raw.source_file where arrived_on = any(%s::date[]) group by status", (list(days),)
         ).fetchall()
     )
+
+
+def statuses(connection: Connection) -> dict[str, int]:
+    """How many files there are, by status."""
+    return dict(connection.execute("select status, count(*) from raw.source_file group by status order by status").fetchall())
 
 
 def refused_rows(connection: Connection, days: Sequence[str], limit: int) -> list[tuple[str, int, str, str]]:

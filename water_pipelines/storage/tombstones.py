@@ -20,6 +20,18 @@ where n.nspname in ('raw', 'core', 'mart', 'history') and c.relkind in ('r', 'p'
 order by n.nspname = 'history', n.nspname, c.relname
 """
 
+_REFUSED_ROWS = """
+delete from raw.rejected_row as r
+where arrival = any(%(series)s) and not exists (select from raw.claim as c where c.arrival = r.arrival and c.subject = 'series')
+    or arrival = any(%(station)s) and not exists (select from raw.claim as c where c.arrival = r.arrival)
+"""
+_FORGOTTEN_BY_MODELS = """
+update core.model_version set summary = summary || jsonb_build_object('without', (
+    select coalesce(jsonb_agg(name), '[]') from jsonb_array_elements_text(summary -> 'without') as name where name <> all(%(names)s)
+))
+where summary -> 'without' ?| %(names)s
+"""
+
 
 @dataclass(frozen=True)
 class Buried:
@@ -27,6 +39,11 @@ class Buried:
 
     stations: frozenset[str]
     series: frozenset[str]
+
+    def takes_all(self, claims: Claims) -> bool:
+        """Whether all series that a file speaks of were deleted; or all stations, where it speaks of no series."""
+        left = self.left_of(claims)
+        return not left.series if claims.series else bool(claims.stations) and not left.stations
 
     def left_of(self, claims: Claims) -> Claims:
         """What a file says of the others."""
@@ -65,7 +82,8 @@ def bury(connection: Connection, arrival: int, stations: Sequence[str], series: 
 def delete(connection: Connection, stations: Sequence[str], series: Mapping[str, int]) -> dict[str, int]:
     """Delete stations and series with all that is stored and derived of them, and its history; gives the rows deleted by table.
 
-    What is known of the changes to a series stays in the changes feed. Landed objects stay: they are never changed. Call it with the clock held.
+    What is known of the changes to a series stays in the changes feed. Landed objects stay: they are never changed. Refused rows go with a
+    file that spoke of nothing else. Call it with the clock held.
     """
     run = connection.execute
     run("select set_config('water.deletes', 'on', true)")
@@ -80,10 +98,18 @@ def delete(connection: Connection, stations: Sequence[str], series: Mapping[str,
     for schema, table, column in run(_NUMBERED).fetchall():
         statement = sql.SQL("delete from {} where {} = any(%s)").format(sql.Identifier(schema, table), sql.Identifier(column))
         counted(f"{schema}.{table}", run(statement, (numbers,)))
-    for subject, names in (("series", list(series)), ("station", list(stations))):
+    named: dict[str, list[str]] = {"series": list(series), "station": list(stations)}
+    spoke = {
+        subject: [row[0] for row in run("select distinct arrival from raw.claim where subject = %s and natural_id = any(%s)", (subject, names))]
+        for subject, names in named.items()
+    }
+    for subject, names in named.items():
         counted("raw.claim", run("delete from raw.claim where subject = %s and natural_id = any(%s)", (subject, names)))
         for schema in ("core", "history"):
             statement = sql.SQL("delete from {} where natural_id = any(%s)").format(sql.Identifier(schema, subject))
             counted(f"{schema}.{subject}", run(statement, (names,)))
+    counted("raw.rejected_row", run(_REFUSED_ROWS, spoke))
+    run(_FORGOTTEN_BY_MODELS, {"names": named["series"]})
+    run("delete from history.model_version where until = core.this_change()")
     counted("history.check_failure", run(sql.SQL(failures).format(sql.Identifier("history")), (numbers,)))
     return counts

@@ -15,6 +15,7 @@ import numpy as np
 
 from water_pipelines.orchestration.operations.landing import land_inbox
 from water_pipelines.orchestration.operations.loading import load_file, load_files
+from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import compute_days, in_order, settle
@@ -23,7 +24,6 @@ from water_pipelines.storage.computed import Unlogged
 from water_pipelines_tests.exactness import reach, state
 from water_pipelines_tests.exactness.acts import File, Round, Tick
 from water_pipelines_tests.exactness.parser import registered
-from water_pipelines_tests.orchestration.histories import rebuild
 from water_pipelines_tests.worlds import World, Worlds
 
 LOADERS, SETTLERS = 4, 2

@@ -1,4 +1,4 @@
-"""Histories of demand for the tests of what learns: files dropped and loaded, settled, and rebuilt from what landed.
+"""Histories of demand for the tests of what learns: files dropped and loaded, and settled.
 
 Keep out: assertions.
 """
@@ -8,15 +8,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from water_pipelines.orchestration.operations.inbox import empty_inbox
-from water_pipelines.orchestration.operations.loading import load_file, load_files
+from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
-from water_pipelines.storage import source_files
 from water_pipelines.storage.computed import Unlogged
 
 START = np.datetime64("2026-01-05T00:00", "us")
@@ -64,28 +62,6 @@ def rows(platform: Platform, query: str) -> list[tuple[object, ...]]:
     """The rows of a query."""
     with platform.database.connection() as connection:
         return connection.execute(query).fetchall()
-
-
-def rebuild(platform: Platform) -> None:
-    """Load everything that landed, in the order of arrival, into an empty database, and settle."""
-    facts = [orjson.loads(platform.store.read(found.key)) for found in platform.store.list("landed/") if found.key.endswith(".json")]
-    for each in sorted(facts, key=lambda fact: int(fact["arrival"])):
-        with source_files.landing(platform.database):
-            source_files.announce(
-                platform.database,
-                arrival=each["arrival"],
-                sha256=each["sha256"],
-                size=each["bytes"],
-                name=each["name"],
-                prefix=each["prefix"],
-                kind=each["kind"],
-                mapping_version=each["mapping_version"],
-                mapping=each["mapping"],
-                arrived_at=datetime.fromisoformat(each["arrived_at"]),
-            )
-        source_files.landed(platform.database, each["arrival"])
-    load_files(platform, source_files.to_load(platform.database))
-    settle(platform, lambda units: None)
 
 
 SCIENCE = {

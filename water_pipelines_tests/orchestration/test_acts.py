@@ -12,6 +12,7 @@ from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.acts import CannotAct
 from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.operations.loading import load_file
+from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
 from water_pipelines.storage import source_files, stale
@@ -172,7 +173,7 @@ def test_a_rebuild_from_what_landed_does_the_acts_again(two_files: Platform, reb
     acts.do(platform, acts.reinstatement(platform, [arrival_of(platform, "third.csv")], reason="", at=AT))
     settled(platform)
     second = Platform(rebuilt.settings, rebuilt.database, platform.store)
-    histories.rebuild(second)
+    rebuild(second)
     assert rows(second) == rows(platform)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -14,12 +16,18 @@ import pytest
 from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.orchestration.assets.forecasts import forecast
 from water_pipelines.orchestration.io import NoPickles
+from water_pipelines.orchestration.operations import acts
+from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.settings import Settings
+from water_pipelines.storage import dump
 from water_pipelines.storage.database import Database
 from water_pipelines.storage.server import DatabaseServer
+from water_pipelines_tests.exactness import state
 from water_pipelines_tests.orchestration.conftest import copy_database, drop_database
-from water_pipelines_tests.orchestration.histories import DAY, HOUR, SCIENCE, START, demand, load, rebuild, rows, settled, tick_at
+from water_pipelines_tests.orchestration.histories import DAY, HOUR, SCIENCE, START, demand, load, rows, settled, tick_at
+from water_pipelines_tests.orchestration.test_acts import AT
 
 DAYS = 21 * 7 + 2.5
 """21 weeks and until Wednesday noon."""
@@ -157,3 +165,59 @@ def test_a_rebuild_from_what_landed_brings_everything_back(demo: Platform, rebui
     for name, query in SCIENCE.items():
         assert rows(again, query) == rows(demo, query), f"{name} differ"
     assert rows(again, "select count(*) from raw.source_file where status = 'succeeded'") == [(files,)]
+
+
+_KEPT = {
+    "raw.act": "what was deleted, and why",
+    "core.tombstone": "what keeps it from coming back",
+    "raw.source_file": "the name of the file, which landed and stays",
+    "core.series_change": "the feed tells of the deletion",
+}
+"""Tables in which a deleted series may still be named."""
+
+
+def test_a_deleted_station_is_in_no_table_and_in_no_rebuild(demo: Platform, rebuilt: Platform) -> None:
+    """Every table of the catalogue is searched for its number and its names, values and science alike; new data of it starts from nothing."""
+    time, value = demand(DAYS, seed=1)
+    lines = "".join(f"{at}Z,SOUTH,flow,m3/h,{each}\n" for at, each in zip(time[-2000:-1990].astype("datetime64[s]"), ["x", *value[:9]], strict=True))
+    demo.store.put("inbox/bad.csv", f"time,station,property,unit,value\n{lines}".encode())
+    silent = "".join(f"{at}Z,SOUTH,water_level,m,{'' if n else 1}\n" for n, at in enumerate(time[-960:].astype("datetime64[s]")))
+    demo.store.put("inbox/silent.csv", f"time,station,property,unit,value\n{silent}".encode())  # models say that they learned nothing of it
+    empty_inbox(demo)
+    settled(demo)
+    ids = {name: number for number, name in rows(demo, "select series_id, natural_id from core.series")}
+    gone = [number for name, number in ids.items() if str(name).startswith("SOUTH/")]
+    assert len(gone) == 2
+    before = named(demo, gone)
+    expected = ("raw.rejected_row", "core.forecast", "core.forecast_score", "core.model_series", "core.champion", "mart.data_quality_daily")
+    assert {*expected, "core.model_version", "raw.claim"} <= set(before)
+    fact = acts.deletion(demo, stations=["SOUTH"], reason="asked by its owner", at=AT)
+    asked = acts.ask(demo, fact)
+    assert named(demo, gone) == before
+    assert acts.do(demo, fact).counts == asked.counts
+    settled(demo)
+    assert set(named(demo, gone)) <= set(_KEPT)
+    assert rows(demo, "select distinct natural_id from core.forecast join core.series using (series_id)") == [("NORTH/flow",)]
+    north, other = demand(DAYS, seed=0)
+    load(demo, "late.csv", "NORTH", north[2000:2010], other[2000:2010] + 60)
+    load(demo, "again.csv", "SOUTH", time[-200:], value[-200:] + 500)
+    settled(demo)
+    uses = "select count(*) from core.anomaly join core.series using (series_id) where natural_id like 'SOUTH%' and model_id is not null"
+    assert rows(demo, uses) == [(0,)], "bands were learned from what is deleted"
+    again = replace(rebuilt, store=demo.store)
+    rebuild(again)
+    assert state.differences(demo, again) == {}
+
+
+def named(platform: Platform, numbers: list[Any]) -> dict[str, int]:
+    """Table -> how many of its rows name the station SOUTH or have one of its numbers in any column, or key of JSON, that is called series_id."""
+    found: dict[str, int] = {}
+    pattern = r"\ySOUTH\y|series_id.: ({})\y".format("|".join(map(str, numbers)))
+    with platform.database.connection() as connection:
+        for table in dump.tables(connection):
+            query = f"select count(*) from {table.name} as t where to_jsonb(t)::text ~ %s"
+            (count,) = connection.execute(query.encode(), (pattern,)).fetchone() or (0,)
+            if count:
+                base = re.sub(r"_\d{4}$", "", table.name)
+                found[base] = found.get(base, 0) + count
+    return found

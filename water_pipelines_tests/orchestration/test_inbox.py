@@ -194,3 +194,12 @@ def test_a_file_for_which_the_disk_has_no_room_fails_with_what_is_needed(platfor
     source_files.retry(platform.database, [file.arrival])
     empty_inbox(platform)
     assert files(platform)[0].status == "succeeded"
+
+
+def test_a_file_of_which_every_row_is_refused_is_set_aside_with_the_reason(platform: Platform) -> None:
+    """Nothing is left of it to load: it waits for a mapping, and is not tried again and again."""
+    platform.store.put("inbox/words.csv", CSV.replace(b",1.5\n", b",x\n").replace(b",1.6\n", b",y\n"))
+    empty_inbox(platform)
+    (file,) = files(platform)
+    assert (file.status, file.rejected) == ("quarantined", 2)
+    assert "2 of 2 rows were refused" in str(file.error)

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from water_pipelines.orchestration.operations import acts
+from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.parsers.facts import ForecastFact
 from water_pipelines.storage.served import lineage, series
 from water_pipelines.storage.served.reading import Reading, reading
-from water_pipelines_tests.orchestration.histories import DAY, HOUR, START, demand, load, rebuild, rows, settled, tick_at
+from water_pipelines_tests.orchestration.histories import DAY, HOUR, START, demand, load, rows, settled, tick_at
 
 DAYS = 15 * 7 + 0.5
 EACH = 200

@@ -21,7 +21,8 @@ def list_changes(
     """What happened after a change, in order: values added, changed, withdrawn, deleted or flagged otherwise, by series and whole days.
 
     To keep a copy: read the values of each series within each window again, as of `cursor`; then ask with `since=cursor`. `complete` tells
-    that nothing more had happened by then. Nothing is told twice, and nothing is missed, however many write at once.
+    that nothing more had happened by then. Nothing is told twice, and nothing is missed, however many write at once. A cursor that lies ahead
+    is answered by 400: the database was restored or rebuilt, and a copy starts over.
     """
 
     def read(state: Reading) -> Body:

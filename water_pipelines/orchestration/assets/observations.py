@@ -37,7 +37,7 @@ def observation(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Pl
     """Values of all series, each with the file, row and load that it came from; the latest arrival wins."""
     days = np.array(sorted(context.partition_keys), dtype="datetime64[D]")
     with platform.during(context.run.run_id) as working:
-        loaded = replay_days(working, days)
+        loaded, _ = replay_days(working, days)
     return dg.MaterializeResult(metadata={"days_changed": len(loaded.days), "days_replayed": len(days)})
 
 

@@ -20,6 +20,7 @@ from water_pipelines.storage import acts, loads, series_changes, source_files
 from water_pipelines.storage.acts import Doomed
 from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded
+from water_pipelines.storage.marts import MARTS
 from water_pipelines.storage.source_files import SourceFile
 
 ACTS = ("withdraw", "reinstate", "delete")
@@ -90,6 +91,17 @@ def named(platform: Platform, name: str) -> list[SourceFile]:
     return found
 
 
+def to_retry(platform: Platform, names: Sequence[str], statuses: Sequence[str]) -> list[SourceFile]:
+    """Files that failed or were set aside: those that are named, and all of some statuses; `CannotAct` where one that is named did not."""
+    files = [file for name in names for file in named(platform, name)]
+    wrong = [file for file in files if file.status not in ("failed", "quarantined")]
+    if wrong:
+        raise CannotAct(
+            "; ".join(f"{file.name} (arrival {file.arrival}) is {file.status}: only what failed or was set aside is retried" for file in wrong)
+        )
+    return files + source_files.of_status(platform.database, statuses)
+
+
 def ask(platform: Platform, fact: ActFact) -> Done:
     """What an act would do; nothing is changed."""
     with platform.database.connection() as connection:
@@ -128,13 +140,15 @@ def load_act(platform: Platform, file: SourceFile) -> Loaded:
 def _carry_out(platform: Platform, connection: Connection, fact: ActFact, arrival: int | None) -> tuple[int, dict[str, int]]:
     of_values, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
     if fact.act == "delete":
+        # rows of the marts go, too: what judges them by the day, over all series, no longer follows from them
+        of_marts = [edge for table in MARTS for edge in edges(connection, table.name.replace(".", "/"))]
         meant = acts.doomed(connection, stations=fact.subject["stations"], series=fact.subject["series"])
         return acts.delete(
             platform.database,
             connection,
             arrival,
             Doomed(list(fact.subject["stations"]), {name: meant.series.get(name, -1) for name in fact.subject["series"]}),
-            edges=of_values,
+            edges=[*of_values, *of_marts],
             series_edges=of_series,
         )
     arrivals = list(fact.subject["arrivals"])

@@ -1,6 +1,7 @@
 """Loading of the facts that the platform itself lands: trained models, issued forecasts, decisions on champions.
 
-A loader here finds series and models by their natural ids, writes the fact's rows once, and marks stale what reads them.
+A loader here finds series and models by their natural ids, writes the fact's rows once, and marks stale what reads them. What it says of
+series that were deleted after it arrived is left out.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import hashlib
 from datetime import datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 
 from water_pipelines.orchestration.operations.landing import land_bytes
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.facts import ChampionFact, ForecastFact, ModelFact
-from water_pipelines.storage import champions, computed, forecasts, models, source_files, staging, stale, ticks
+from water_pipelines.storage import champions, computed, forecasts, models, source_files, staging, stale, ticks, tombstones
 from water_pipelines.storage.database import as_times
 from water_pipelines.storage.loads import Loaded
 from water_pipelines.storage.source_files import SourceFile
@@ -44,7 +46,8 @@ def load_model(platform: Platform, file: SourceFile) -> Loaded:
     """Add trained models and the series that they cover. Days that were judged without their bands are judged again."""
     fact = ModelFact.from_bytes(verified(platform, file.key, file.sha256))
     with platform.database.connection() as connection:
-        numbers = models.numbers_of(connection, (name for each in fact.models for name in each.series))
+        buried = tombstones.above(connection, file.arrival).series
+        numbers = models.numbers_of(connection, (name for each in fact.models for name in each.series), buried)
         change = platform.database.take_number(connection, "model")
         for each in fact.models:
             models.add(
@@ -56,8 +59,8 @@ def load_model(platform: Platform, file: SourceFile) -> Loaded:
                 cutoff_at=fact.cutoff_at,
                 version=each.version,
                 read=fact.read,
-                series_ids=[numbers[name] for name in each.series],
-                summary={"series": len(each.series), "without": list(each.without)},
+                series_ids=[numbers[name] for name in each.series if name in numbers],
+                summary={"series": len(each.series), "without": [name for name in each.without if name not in buried]},
             )
         if fact.kind == "band":
             # the neighbours of the week, too: a day is judged with the evening before it and the morning after it; and days without any
@@ -80,13 +83,15 @@ def load_forecast(platform: Platform, file: SourceFile) -> Loaded:
     with platform.database.connection() as connection:
         known = models.ids_by_uuid(connection)
         (names, series), (uuids, by), (kinds, kind) = (fact.coded(column) for column in ("series", "model_uuid", "model"))
-        numbers = models.numbers_of(connection, names)
+        numbers = models.numbers_of(connection, names, tombstones.above(connection, file.arrival).series)
         missing = [uuid for uuid in uuids if uuid not in known]
         if missing:
             raise LookupError(f"it rests on the model {missing[0]}, which is not loaded: load the files that arrived before this one first")
-        series_id = np.array([numbers[name] for name in names], dtype=np.int32)[series]
+        series_id = np.array([numbers.get(name, -1) for name in names], dtype=np.int32)[series]
         model_id = np.array([*(known[uuid] for uuid in uuids), 0], dtype=np.int32)[by]
         model = np.array([forecasts.MODELS.index(name) for name in kinds], dtype=np.int16)[kind]
+        is_kept = series_id >= 0
+        rows, series_id, model_id, model = rows.filter(pa.array(is_kept)), series_id[is_kept], model_id[is_kept], model[is_kept]
         issued_at = np.unique(as_times(rows["issued_at"]))
         readers = edges(connection, "core/forecast")
         change = platform.database.take_number(connection, "forecast")
@@ -104,9 +109,13 @@ def load_champion(platform: Platform, file: SourceFile) -> Loaded:
     fact = ChampionFact.from_bytes(verified(platform, file.key, file.sha256))
     with platform.database.connection() as connection:
         known = models.ids_by_uuid(connection)
-        numbers = models.numbers_of(connection, (each.series for each in fact.decisions))
+        numbers = models.numbers_of(connection, (each.series for each in fact.decisions), tombstones.above(connection, file.arrival).series)
         change = platform.database.take_number(connection, "champion")
-        decisions = [(numbers[each.series], each.champion, known[each.model] if each.model else None, each.reason) for each in fact.decisions]
+        decisions = [
+            (numbers[each.series], each.champion, known[each.model] if each.model else None, each.reason)
+            for each in fact.decisions
+            if each.series in numbers
+        ]
         written = champions.append(connection, fact.from_at, decisions)
         days = [f"{fact.from_at:%Y-%m-%d}"]
         computed.note(platform.database, connection, "core/champion", champions.counts(connection, days), change, change, None, None)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import orjson
 
@@ -29,6 +30,10 @@ _SECOND_LOOK_S = 1.0
 _BATCH = 500
 _HANDS = 8
 """Objects that the store works on at once: disks and servers make several of them durable in the time of one."""
+
+
+class LedgerBehind(Exception):
+    """The landing zone holds files that the database does not know, so that no number is free: nothing may land before they are announced."""
 
 
 def waiting(platform: Platform) -> Iterator[ObjectInfo]:
@@ -62,6 +67,7 @@ def land_bytes(platform: Platform, data: bytes, *, kind: str, name: str, prefix:
     """Land what the platform itself makes: a tick, a model, an operator's act. The same bytes again give the same file."""
     arrived_at = datetime.now(UTC)
     with source_files.landing(platform.database) as arrival:
+        _require_known(platform)
         file = source_files.announce(
             platform.database,
             arrival=arrival,
@@ -100,6 +106,7 @@ def _land(platform: Platform, places: Sequence[Place], seen: dict[str, ObjectInf
     mappings = _Mappings(platform)
     with source_files.lander(platform.database) as lander, ThreadPoolExecutor(_HANDS) as hands:
         if sweeps:
+            _require_known(platform)
             _sweep(platform, arrived_at, lander.first)
         numbered = enumerate(places, start=lander.first)
         waiting = [hands.submit(_copy_if_whole, platform, place, number, arrived_at, seen[place.key], mappings) for number, place in numbered]
@@ -195,6 +202,22 @@ def _forget_cut_off(platform: Platform) -> None:
 def _identity(sidecar: ObjectInfo) -> str:
     """Which object it is: the same text put again is another one."""
     return f"{sidecar.etag} {sidecar.modified_at.isoformat()}"
+
+
+def _require_known(platform: Platform) -> None:
+    """Raise `LedgerBehind` where files lie sealed beyond the last one that the database knows: it is empty, or an older copy was put back.
+
+    Landing would give their numbers again, and take their bytes for what a landing left that was cut off.
+    """
+    last = source_files.last(platform.database)
+    beyond = platform.store.list("landed/", start_after=f"{last.key}~" if last else None)
+    sealed = (found.key.removesuffix(".json") for found in beyond if found.key.endswith(".json"))
+    while keys := list(islice(sealed, _BATCH)):
+        if unknown := source_files.unknown(platform.database, keys):
+            raise LedgerBehind(
+                f"the landing zone holds {unknown[0]}, which the database does not know; `water down`, then `water rebuild` brings the database"
+                " up to what landed (it tells first what it would do)"
+            )
 
 
 def _sweep(platform: Platform, today: datetime, first: int) -> None:

@@ -28,8 +28,9 @@ from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import Described, FileFacts, Rows, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
-from water_pipelines.storage import loads, room, rule_sets, source_files
+from water_pipelines.storage import loads, room, rule_sets, series_changes, source_files
 from water_pipelines.storage.claims import Claims
+from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded, Parsed
 from water_pipelines.storage.source_files import SourceFile
 from water_pipelines.storage.spool import Refused, Spool
@@ -80,11 +81,60 @@ def load_file(platform: Platform, arrival: int) -> Loaded | None:
     return loaded
 
 
-def replay_days(platform: Platform, days: NDArray[np.datetime64]) -> Loaded:
-    """Derive days of observations again from their landed files."""
+@dataclass(frozen=True)
+class Difference:
+    """What a replay changed, or would: values that were not stored, take another value, and are gone."""
+
+    added: int = 0
+    changed: int = 0
+    gone: int = 0
+
+    @classmethod
+    def of(cls, connection: Connection, change: int | None) -> Difference:
+        """What a change did."""
+        fed = series_changes.counts(connection, change) if change is not None else {}
+        return cls(fed.get("added", 0), fed.get("changed", 0), fed.get("withdrawn", 0))
+
+
+def replay_days(platform: Platform, days: NDArray[np.datetime64], *, apply: bool = True) -> tuple[Loaded, Difference]:
+    """Derive days of observations again from their landed files; without `apply` it is only counted what would differ."""
     with platform.database.connection() as connection:
         readers = edges(connection, "core/observation")
-    return loads.replay(platform.database, days, edges=readers, reparse=partial(reparse, platform))
+        loaded = loads.replay(platform.database, connection, days, edges=readers, reparse=partial(reparse, platform))
+        difference = Difference.of(connection, loaded.change)
+        if not apply:
+            connection.rollback()
+    return loaded, difference
+
+
+def replay_file(platform: Platform, arrival: int, *, apply: bool) -> Difference | None:
+    """Read a file that was loaded again, by the present parsers, at its place in the order of arrival; none where nothing differs.
+
+    Without `apply` it is only counted what would differ.
+
+    Raises
+    ------
+    UnreadableFile
+        The present parsers refuse it, or it is not loaded; what was loaded stands.
+    """
+    file = source_files.get(platform.database, arrival)
+    with ExitStack() as stack:
+        spool, refused = stack.enter_context(Spool(_scratch(platform))), stack.enter_context(Refused(_scratch(platform)))
+        parsed = _checked(platform, file, spool, refused)
+        connection = stack.enter_context(platform.database.connection())
+        source_files.hold(connection, [arrival])
+        if not source_files.is_loaded(connection, arrival):
+            raise UnreadableFile(f"{file.name} (arrival {arrival}) is not loaded: it is {file.status}{', withdrawn' if file.withdrawn_at else ''}")
+        before = loads.said_by(connection, arrival)
+        readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
+        loaded = loads.load_within(
+            platform.database, connection, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform)
+        )
+        difference = Difference.of(connection, loaded.change)
+        differs = len(loaded.days) > 0 or loads.said_by(connection, arrival) != before
+        if not (differs and apply):
+            connection.rollback()
+    return difference if differs else None
 
 
 def _load_data(platform: Platform, file: SourceFile) -> Loaded:
@@ -97,16 +147,11 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
         spool, refused = stack.enter_context(Spool(scratch)), Refused(scratch)
         unless_kept = stack.enter_context(ExitStack())
         unless_kept.enter_context(refused)
-        parsed = _parse(platform, file, spool, refused)
-        limit = platform.settings.rejected_share_limit
-        if refused and len(refused) > limit * (spool.rows + len(refused)):
-            row, _, reason = next(iter(refused))
+        try:
+            parsed = _checked(platform, file, spool, refused)
+        except TooManyRefused:
             unless_kept.pop_all()
-            raise TooManyRefused(
-                f"{len(refused)} of {spool.rows + len(refused)} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g})"
-                f" allows. The first: row {row}: {reason}",
-                refused,
-            )
+            raise
         if platform.settings.database_url is None:  # the embedded server keeps its data in the home
             room.require(platform.settings.home, spool.rows * room.STORED_BYTES_A_ROW, f"Storing the {spool.rows:,} rows of {file.name}")
         with platform.database.connection() as connection:
@@ -143,6 +188,20 @@ def _read(
     return said, recognised
 
 
+def _checked(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
+    """A file as its load takes it; `TooManyRefused`, with `refused`, where so many of its rows are refused that none is taken."""
+    parsed = _parse(platform, file, spool, refused)
+    limit = platform.settings.rejected_share_limit
+    if refused and len(refused) > limit * (spool.rows + len(refused)):
+        row, _, reason = next(iter(refused))
+        raise TooManyRefused(
+            f"{len(refused)} of {spool.rows + len(refused)} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g})"
+            f" allows. The first: row {row}: {reason}",
+            refused,
+        )
+    return parsed
+
+
 def _parse(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
     """A file as its load takes it."""
     said, recognised = _read(platform, file, spool, refused, _progress(platform, file.arrival))
@@ -176,6 +235,8 @@ def _usual_intervals(spool: Spool) -> dict[str, float | None]:
     """The interval that each series of a file keeps, judged by the first rows."""
     names = list(spool.series)
     for chunk in spool.chunks():
+        if len(chunk.series) == 0:
+            continue
         order = np.argsort(chunk.series, kind="stable")
         numbers, starts = np.unique(chunk.series[order], return_index=True)
         return {names[number]: usual_interval_s(time) for number, time in zip(numbers, np.split(chunk.time[order], starts[1:]), strict=True)}

@@ -48,26 +48,29 @@ def taken(model: Model, rows: NDArray[Any]) -> Model:
 
 def _opened(platform: Platform, connection: Connection, kind: str, shape: type[Model], cutoffs: TimeArray) -> dict[np.datetime64, Opened[Model]]:
     parts: dict[np.datetime64, list[_Part[Model]]] = {}
-    for (key, sha256), of_object in groupby(models.of_cutoffs(connection, kind, cutoffs), key=lambda each: (each.object_key, each.sha256)):
+    versions = models.of_cutoffs(connection, kind, cutoffs)
+    covered = models.covered(connection, [each.model_id for each in versions])
+    for (key, sha256), of_object in groupby(versions, key=lambda each: (each.object_key, each.sha256)):
         trained = {(each.scope, each.version): each for each in ModelFact.from_bytes(verified(platform, key, sha256)).models}
         for version in of_object:
-            each = trained[version.scope, version.version]
-            parts.setdefault(version.cutoff, []).append(_Part(version, each.series, shape.from_bytes(each.model)))
-    numbers = models.numbers_of(connection, (name for of_cutoff in parts.values() for part in of_cutoff for name in part.series))
-    return {cutoff: _together(cutoff, of_cutoff, numbers) for cutoff, of_cutoff in parts.items()}
+            each, numbers = trained[version.scope, version.version], covered[version.model_id]
+            is_kept = np.array([name in numbers for name in each.series], dtype=np.bool_)  # a series that was deleted has its part no more
+            series_id = np.array([numbers[name] for name in each.series if name in numbers], dtype=np.int32)
+            parts.setdefault(version.cutoff, []).append(_Part(version, series_id, taken(shape.from_bytes(each.model), is_kept)))
+    return {cutoff: _together(cutoff, of_cutoff) for cutoff, of_cutoff in parts.items()}
 
 
 @dataclass(frozen=True)
 class _Part(Generic[Model]):
     version: models.ModelVersion
-    series: Sequence[str]
+    series: Int32Array
     model: Model
 
 
-def _together(cutoff: np.datetime64, parts: Sequence[_Part[Model]], numbers: dict[str, int]) -> Opened[Model]:
+def _together(cutoff: np.datetime64, parts: Sequence[_Part[Model]]) -> Opened[Model]:
     """Models of several scopes below each other, under the series' present numbers and in their order."""
     shape = type(parts[0].model)
-    series = np.array([numbers[name] for part in parts for name in part.series], dtype=np.int32)
+    series = np.concatenate([part.series for part in parts])
     order = np.argsort(series)
     columns = {field.name: np.concatenate([getattr(part.model, field.name) for part in parts])[order] for field in fields(shape)[1:]}
     model_id = np.array([part.version.model_id for part in parts for _ in part.series], dtype=np.int32)[order]
