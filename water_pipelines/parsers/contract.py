@@ -129,6 +129,8 @@ class Head:
     start: bytes
     size: int
     mapping: Mapping
+    decoded: list[str] = field(default_factory=list, repr=False, compare=False)
+    """Its text, once the first parser has asked for it."""
 
     @property
     def is_whole(self) -> bool:

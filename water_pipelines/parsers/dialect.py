@@ -20,6 +20,13 @@ WHITESPACE = " "
 _Row = tuple[int, list[str]]
 _SEPARATORS = (";", "\t", ",", "|")
 SAMPLE_LINES = 400
+_UNIT = re.compile(
+    r"[µμu]?[SMG]/c?m.*|.*[°%µμ²³].*|-|none|n/?a|unitless|\d|[cmdk]?m|ft|in|inch(?:es)?|feet|met(?:er|re)s?|[cm]?m3?/s|m\^?3/s|ft3/s|cfs|cms"
+    r"|[mµ]?[lL]/s|[mµu]?g/[lL]|kg/?.*|pp[tmb]|psu|ntu|fnu|rfu|qsu|[mk]?v(?:olts?)?|[ckmh]?pa|m?bar|dbar|decibar|psi|mmhg|cmh2o"
+    r"|deg(?:rees?)?(?:[ _](?:[cfnetw]|celsius|fahrenheit).*)?|[cfk]|celsius|W/m\^?2|mm/h|m/s|km/h|mph|pH|units?|iso ?8601|utc|YYYY.*|hh.*|ML/d.*"
+    r"|GL|m3|counts?|bool(?:ean)?|seconds?|s|h|d|min|[a-z]+/[a-z0-9]+",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"[<>]?=?\s*[+-]?(?:\d[\d.,']*|[.,]\d+)(?:[eE][+-]?\d+)?")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": WHITESPACE, "whitespace": WHITESPACE, "pipe": "|"}
@@ -50,6 +57,7 @@ class Dialect:
     skip: int
     preamble: str = ""
     widths: tuple[int, ...] = ()
+    units: tuple[str, ...] = ()
 
     def split(self, line: str) -> list[str]:
         """The cells of a line."""
@@ -99,7 +107,24 @@ def detect(text: str, mapping: Mapping) -> Dialect:
         separator = separator or _find_separator(lines, skip, comment)
         rows = _rows(lines, skip, comment, separator, ())
     found = find_table(rows, mapping)
-    return Dialect(separator or "", found.columns, found.has_header, found.skip, "\n".join(lines[: found.preamble_lines]), mapping.widths)
+    if not found.has_header and mapping.header is None and not mapping.widths:
+        found = _header_in_comment(lines, found, comment, separator or "")
+    above = "\n".join(lines[: found.preamble_lines])
+    return Dialect(separator or "", found.columns, found.has_header, found.skip, above, mapping.widths, found.units)
+
+
+def _header_in_comment(lines: Sequence[str], found: Frame, comment: str, separator: str) -> Frame:
+    """The names in the last comment above the rows, where it has as many and one of them is a time's (``# STN,YYYYMMDD,HH``)."""
+    for number in range(found.skip - 1, -1, -1):
+        line = lines[number].lstrip()
+        if not line.startswith(comment):
+            if line:
+                break
+            continue
+        cells = [cell.strip() for cell in split(line.removeprefix(comment).strip(), separator)]
+        if len(cells) == len(found.columns) and any(_names_time(cell) for cell in cells):
+            return Frame(tuple(cells), True, found.skip, number)
+    return found
 
 
 @dataclass(frozen=True)
@@ -110,6 +135,7 @@ class Frame:
     has_header: bool
     skip: int
     preamble_lines: int
+    units: tuple[str, ...] = ()
 
 
 def find_table(rows: Sequence[_Row], mapping: Mapping) -> Frame:
@@ -134,7 +160,36 @@ def find_table(rows: Sequence[_Row], mapping: Mapping) -> Frame:
         start = rows[first or 0][0]
         return Frame(("",) * profile.width, False, start, start)
     line, names_ = rows[header]
-    return Frame(_columns(names_, rows[header + 1 :], profile.width), True, line + 1, line)
+    last, units = line, tuple[str, ...]()
+    if mapping.header is None:
+        for number, cells in rows[header + 1 : first]:
+            if _reads_as_units(cells):
+                last, units = number, tuple(cells)
+                break
+            if last != line or not _goes_on(names_, cells):
+                break
+            last, names_ = number, _joined(names_, cells)
+    return Frame(_columns(names_, rows[header + 1 :], profile.width), True, last + 1, line, units)
+
+
+def _reads_as_units(cells: Sequence[str]) -> bool:
+    """Units in most of the cells that are not empty, behind the first: ``UTC,m,°C``."""
+    said = [cell for cell in cells[1:] if cell]
+    return bool(said) and sum(_UNIT.fullmatch(cell.strip("()[] ")) is not None for cell in said) * 2 > len(said)
+
+
+def _goes_on(header: Sequence[str], cells: Sequence[str]) -> bool:
+    """Whether a line goes on with the names of a header whose cells span columns, as merged ones of a sheet do."""
+    return not all(header) and len(cells) <= len(header) and any(cells) and not any(map(_is_typed, filter(None, cells))) and not cells[0]
+
+
+def _joined(header: Sequence[str], cells: Sequence[str]) -> list[str]:
+    """Names over two lines as one; what spans columns holds for all of them."""
+    joined, above = list[str](), ""
+    for name, below in zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=True):
+        above = name or above
+        joined.append(f"{above} {below}" if below else name)
+    return joined
 
 
 def _spelled(separator: str) -> str:
@@ -155,15 +210,28 @@ def _rows(lines: Sequence[str], skip: int, comment: str, separator: str, widths:
 def _find_separator(lines: Sequence[str], skip: int, comment: str) -> str:
     """The separator that leaves the largest share of cells as numbers and times; blanks only where no character does."""
     best, best_score = ",", 0.0
+    shown = [line for number, line in enumerate(lines) if number >= skip and line.strip() and not line.lstrip().startswith(comment)]
     for separator in _SEPARATORS:
         if not any(separator in line for line in lines):
             continue
         score = _score(_rows(lines, skip, comment, separator, ()))
+        if separator == "," and _is_within_cells(shown):
+            score /= 2
         if score > best_score:
             best, best_score = separator, score
     if best_score < 0.3 and _score(_rows(lines, skip, comment, WHITESPACE, ())) > best_score:
         return WHITESPACE
     return best
+
+
+def _is_within_cells(lines: Sequence[str]) -> bool:
+    """Whether the commas stand only in numbers and times: the lines above have another separator, as often as all others, and no comma."""
+    tail = lines[len(lines) // 2 :]
+    for other in _SEPARATORS[:2] + _SEPARATORS[3:]:
+        count = tail[0].count(other) if tail else 0
+        if count and all(line.count(other) == count for line in tail):
+            return any(line.count(other) == count and "," not in line and not any(map(_is_typed, line.split(other))) for line in lines)
+    return False
 
 
 def _score(rows: Sequence[_Row]) -> float:
@@ -213,6 +281,8 @@ def _first_data_row(rows: Sequence[_Row], profile: _Profile) -> int | None:
 
 def _is_data(cells: Sequence[str], profile: _Profile) -> bool:
     said = [cells[position] for position in profile.typed if position < len(cells) and cells[position]]
+    if any(map(_names_time, cells)):
+        return False
     return bool(said) and sum(map(_is_typed, said)) * 2 >= len(said) and len(cells) > 1 and len(cells) in profile.widths
 
 
@@ -236,7 +306,7 @@ def _find_header(rows: Sequence[_Row], first: int | None, mapping: Mapping, prof
         return next((number for number, (_, cells) in enumerate(rows) if _reads_as_header(cells)), None)
     texts = [number for number in range(first) if _reads_as_header(rows[number][1])]
     fitting = [number for number in texts if number == first - 1 or len(rows[number][1]) in profile.widths]
-    timed = [number for number in fitting if any(_names_time(cell) for cell in rows[number][1])]
+    timed = [number for number in fitting if any(_names_time(cell) for cell in rows[number][1]) and not _reads_as_units(rows[number][1])]
     if timed:
         return timed[-1]
     return first - 1 if first - 1 in texts else None
@@ -260,8 +330,10 @@ def _named(mapping: Mapping) -> set[str]:
 
 
 def _reads_as_header(cells: Sequence[str]) -> bool:
-    """Words, with no more than a few that could be numbers (a wide file may have numbered stations), and no time."""
+    """Words, with no more than a few that could be numbers (a wide file may have numbered stations) unless the first names the time; no time."""
     said = [cell for cell in cells if cell]
+    if len(said) > 1 and _names_time(said[0]):
+        return not any(recognise(cell, day_first=True) for cell in said)
     if any(_CLOCK.fullmatch(cell) or recognise(cell, day_first=True) for cell in said):
         return False
     return len(said) > 1 and not _is_typed(said[0]) and sum(map(_is_typed, said)) < len(said) / 2 + 0.5

@@ -11,6 +11,7 @@ import re
 from water_pipelines.parsers.contract import Head, UnreadableFile
 
 _MAGIC = (
+    (b'"TOB', "The file is Campbell Scientific's binary form (TOB). Convert it to TOA5 by CardConvert or LoggerNet, and drop that."),
     (b"%PDF", "The file is a PDF. Ask its author for the data behind it, as CSV or Excel."),
     (b"CDF\x01", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
     (b"CDF\x02", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
@@ -36,6 +37,8 @@ def refuse(head: Head) -> None:
     if page is not None:
         title = re.search(rb"<title[^>]*>(.*?)</title>", start, re.IGNORECASE | re.DOTALL)
         said = " ".join(html.unescape(title[1].decode("utf-8", "replace")).split()) if title else ""
+        if re.search(rb"In-Situ|VuSitu|isi-", start):
+            raise UnreadableFile("The file is an In-Situ log as a web page. Export it from VuSitu or Win-Situ as CSV, and drop that.")
         says = f" titled {said[:120]!r}" if said else ""
         raise UnreadableFile(f"The file is a web page{says}, not data: the download probably failed or needs a login. Download it again.")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):

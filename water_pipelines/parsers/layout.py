@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import time as clock_time
 from difflib import get_close_matches
 
 import polars as pl
@@ -55,6 +56,7 @@ class Layout:
     station_name: int | None
     latitude: int | None
     longitude: int | None
+    unused: tuple[int, ...] = ()
 
     @property
     def is_wide(self) -> bool:
@@ -122,7 +124,9 @@ class _Columns:
         return [position for position in range(len(self.headers)) if position not in self.taken]
 
 
-def resolve(headers: Sequence[str], sample: pl.DataFrame, mapping: Mapping, file: FileFacts, *, preamble: str = "") -> Layout:
+def resolve(
+    headers: Sequence[str], sample: pl.DataFrame, mapping: Mapping, file: FileFacts, *, preamble: str = "", units: Sequence[str] = ()
+) -> Layout:
     """The layout of a table.
 
     Parameters
@@ -152,7 +156,8 @@ def resolve(headers: Sequence[str], sample: pl.DataFrame, mapping: Mapping, file
         return columns.known(words) if constant is None else None
 
     station = role(mapping.station_column, mapping.station, names.STATION, "station_column")
-    qualifier = role(mapping.qualifier_column, None, names.QUALIFIER, "qualifier_column")
+    flags = _flags(columns) if mapping.qualifier_column is None else []
+    qualifier = columns.find(mapping.qualifier_column, "qualifier_column")
     feature = role(mapping.feature_of_interest_column, mapping.feature_of_interest, names.FEATURE, "feature_of_interest_column")
     latitude = role(mapping.latitude_column, mapping.latitude, names.LATITUDE, "latitude_column")
     longitude = role(mapping.longitude_column, mapping.longitude, names.LONGITUDE, "longitude_column")
@@ -169,23 +174,51 @@ def resolve(headers: Sequence[str], sample: pl.DataFrame, mapping: Mapping, file
         columns.reserve(mapping.property_column, mapping.unit_column)
         known = columns.known(names.VALUE)
         values = [known] if known is not None else _find_values(columns, sample)
+    values = _without_flags(values, columns, qualifiers) if not (mapping.value or per_column) else values
     if not values:
         raise UnreadableFile(f"No column of values was found{_among(headers)}. Name it in the mapping: value: <column>.")
+    if qualifier is None and len(flags) == 1 and (len(values) == 1 or not values[0] < flags[0] < values[-1]):
+        qualifier = flags[0]
+    else:
+        _share_out(flags, values, qualifiers)
     is_long = len(values) == 1  # a column of properties or units speaks of one column of values, not of many
     property_ = role(mapping.property_column, mapping.property, names.PROPERTY if is_long else frozenset(), "property_column")
     unit = role(mapping.unit_column, mapping.unit, names.UNIT if is_long else frozenset(), "unit_column")
     zone = mapping.time_zone
     if zone is None and zone_column is None:
-        zone = next((found for position in time if (found := names.zone_in(headers[position]))), None) or names.zone_in_preamble(preamble)
+        said = [*(headers[position] for position in time), *(units[position] for position in time if position < len(units))]
+        zone = next((found for one in said if (found := names.zone_in(one))), None) or names.zone_in_preamble(preamble)
         zone = _checked(zone)
     value_columns = tuple(
         _value_column(
-            position, headers[position], mapping, per_column.get(position), qualifiers.get(position), station, property_, file, alone=len(values) == 1
+            position,
+            _with_unit(headers, units, position),
+            mapping,
+            per_column.get(position),
+            qualifiers.get(position),
+            station,
+            property_,
+            file,
+            alone=len(values) == 1,
         )
         for position in values
     )
     _refuse_equal_series(value_columns)
-    return Layout(time, zone, zone_column, value_columns, station, property_, unit, qualifier, feature, series, station_name, latitude, longitude)
+    spoken_for = {*time, *values, *qualifiers.values()}
+    unused = tuple(position for position in columns.free() if position not in spoken_for)
+    return Layout(
+        time, zone, zone_column, value_columns, station, property_, unit, qualifier, feature, series, station_name, latitude, longitude, unused
+    )
+
+
+def _with_unit(headers: Sequence[str], units: Sequence[str], position: int) -> str:
+    """A header, and in brackets the unit that the line below it gives."""
+    unit = units[position].strip("()[] ") if position < len(units) else ""
+    return (
+        f"{headers[position]} [{unit}]"
+        if unit and unit not in ("-", "none") and names.split_unit(headers[position])[1] is None
+        else headers[position]
+    )
 
 
 def _must(position: int | None) -> int:
@@ -223,10 +256,42 @@ def _find_suffixed(columns: _Columns, suffix: str, qualifiers: dict[int, int | N
             columns.taken.add(position)
 
 
+def _flags(columns: _Columns) -> list[int]:
+    """Free columns that are called a qualifier, and take them."""
+    found = [
+        position
+        for position in columns.free()
+        if names.QUALIFIER & {names.key(columns.headers[position]), names.key(names.split_unit(columns.headers[position])[0])}
+    ]
+    columns.taken |= set(found)
+    return found
+
+
+def _share_out(flags: Sequence[int], values: Sequence[int], qualifiers: dict[int, int | None]) -> None:
+    """Give each flag between two columns of values to the one before it; a second flag of the same values is left out."""
+    for value, following in zip(values, [*values[1:], None], strict=True):
+        beside = [flag for flag in flags if flag > value and (following is None or flag < following)]
+        if beside and qualifiers.get(value) is None:
+            qualifiers[value] = beside[0]
+
+
+def _without_flags(values: list[int], columns: _Columns, qualifiers: dict[int, int | None]) -> list[int]:
+    """The columns of values; those that are called after another with a flag's ending become its qualifiers."""
+    for position, header in enumerate(columns.headers):
+        of = next((value for value in values if value != position and names.is_qualifier_of(header, columns.headers[value])), None)
+        if of is not None and (position in values or position not in columns.taken):
+            qualifiers.setdefault(of, position)
+            columns.taken.add(position)
+    return [value for value in values if value not in qualifiers.values()]
+
+
 def _find_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
     by_key = {names.key(header): position for position, header in enumerate(columns.headers) if position not in columns.taken}
     date = next((by_key[word] for word in by_key if word in names.DATE), None)
-    clock = next((by_key[word] for word in by_key if word in names.CLOCK), None)
+    clock = next((by_key[word] for word in by_key if word in names.CLOCK and by_key[word] != date), None)
+    hour = next((by_key[word] for word in by_key if word in names.HOUR), None)
+    if clock is None or (hour is not None and not _is_share(sample, clock, _is_clock)):
+        clock = hour if hour is not None and _is_share(sample, hour, _is_hour) else clock
     if date is not None and clock is not None and _is_share(sample, date, _is_date_only):
         columns.taken |= {date, clock}
         return date, clock
@@ -249,6 +314,8 @@ def _find_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
 def _is_share(sample: pl.DataFrame, position: int, holds: Callable[[str], bool]) -> bool:
     column = sample.to_series(position)
     if column.dtype.is_temporal():
+        if holds is _is_date_only and column.dtype == pl.Datetime:  # as a sheet has its days
+            return bool((column.dt.time() == clock_time(0)).all())
         return holds is _is_time or column.dtype == pl.Date
     if column.dtype != pl.String:
         return False
@@ -268,11 +335,17 @@ def _is_date_only(cell: str) -> bool:
     return ":" not in cell and recognise(cell, day_first=True) is not None
 
 
+def _is_hour(cell: str) -> bool:
+    return cell.isdigit() and int(cell) <= 24
+
+
 def _find_values(columns: _Columns, sample: pl.DataFrame) -> list[int]:
     """Free columns that hold numbers, and free columns that are still empty beside them."""
     numeric, empty = [], []
     for position in columns.free():
         column = sample.to_series(position)
+        if names.is_label(columns.headers[position]) or (any(columns.headers) and _counts(columns.headers[position], column)):
+            continue
         if column.dtype == pl.String:
             text = column.drop_nulls().str.strip_chars()
             text = text.filter(text != "")
@@ -286,6 +359,14 @@ def _find_values(columns: _Columns, sample: pl.DataFrame) -> list[int]:
             numeric.append(position)
     named_empty = [position for position in empty if columns.headers[position].strip()]
     return sorted(numeric + named_empty) if numeric else []
+
+
+def _counts(header: str, column: pl.Series) -> bool:
+    """Whether a column without a name only numbers the rows."""
+    if header.strip() not in ("", "Unnamed: 0") or len(column) < 2 or not (column.dtype == pl.String or column.dtype.is_numeric()):
+        return False
+    numbers = column.cast(pl.Float64, strict=False)
+    return numbers.null_count() == 0 and bool((numbers.diff().drop_nulls() == 1).all()) and numbers[0] in (0, 1)
 
 
 def _value_column(
@@ -328,8 +409,10 @@ def _refuse_equal_series(values: Sequence[ValueColumn]) -> None:
     for column in values:
         series = (column.station, column.property)
         if series in seen:
+            other = seen[series]
+            name: str | int = column.header if column.header != other.header else column.index + 1
             raise UnreadableFile(
-                f"The columns {seen[series].header!r} and {column.header!r} would be one series ({column.station}/{column.property}). "
-                f"Tell them apart in the mapping: columns: {{{column.header!r}: {{property: ...}}}}, or leave one out: ignore: [{column.header!r}]."
+                f"The columns {other.header!r} and {column.header!r} would be one series ({column.station}/{column.property}). "
+                f"Tell them apart in the mapping: columns: {{{name!r}: {{property: ...}}}}, or leave one out: ignore: [{name!r}]."
             )
         seen[series] = column

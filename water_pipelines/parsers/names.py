@@ -16,24 +16,40 @@ def _words(text: str) -> frozenset[str]:
 TIME = _words(
     """time timestamp datetime date phenomenontime utc timeutc utctime datetimeutc dateutc timestamputc localtime datetimelocal observedat measuredat
     sampletime sampledate observationtime resulttime unixtime epoch zeit zeitpunkt zeitstempel datum datumzeit datumtijd tijd dateheure horodatage
-    fecha fechahora data dataora dataehora"""
+    fecha fechahora data dataora dataehora tmstamp messzeitpunkt messdatum yyyymmdd tijdstip tijdstipmeting peildatum tidpunkt dateobs dateobselab
+    obsdate observationdate phenomenondate"""
 )
-DATE = _words("date datum fecha data day")
-CLOCK = _words("time zeit tijd heure hora ora uhrzeit clock timeofday")
+DATE = _words("date datum fecha data day yyyymmdd messdatum peildatum dato")
+CLOCK = _words("time zeit tijd tid heure hora ora uhrzeit clock timeofday")
+HOUR = _words("hh hour hr hourofday stunde uur timme heure hora ora")
 VALUE = _words("value val result reading measurement measuredvalue observedvalue wert messwert waarde valeur valor valore")
 STATION = _words(
     """station stationid stationcode stationnumber stationno stationnr site siteid sitecode sitenumber siteno gauge gaugeid gaugeno node nodeid
-    location locationid locationcode platform monitoringlocationid naturalid thing thingid"""
+    location locationid locationcode platform monitoringlocationid naturalid thing thingid stn stationsid stationsnummer codestation
+    stationreference"""
 )
 STATION_NAME = _words("stationname sitename locationname name")
-PROPERTY = _words("property observedproperty parameter parametername parametercode variable variablename quantity")
+PROPERTY = _words(
+    """property observedproperty parameter parametername parametercode param variable variablename quantity measure sensor grandeurhydro
+    grandeurhydroelab parameterparamètre"""
+)
 UNIT = _words("unit units uom unitofmeasurement unitofmeasure einheit eenheid unite unita unidad")
-QUALIFIER = _words("qualifier qualifiers qualitycode quality flag flags qc qcflag approval approvalstatus censoring")
+QUALIFIER = _words(
+    """qualifier qualifiers qualitycode quality flag flags qc qaqc qcflag qcode approval approvalstatus censoring symbol sym grade status
+    kwalificatie kwaliteit kwaliteitscode qualität qualite qualité kvalitet symbolsymbole qualifierqualificatif qualifiersqualificatifs
+    approvalapprobation gradeclassification libellequalificationobs libellequalification"""
+)
+_QUALIFIER_ENDS = ("cd", "qualifier", "qualifiers", "flag", "flags", "qc", "quality", "qual")
 LATITUDE = _words("latitude lat latitudedeg latdd wgs84latitude")
 LONGITUDE = _words("longitude lon lng long longitudedeg londd wgs84longitude")
 ELEVATION = _words("elevation elevationm altitude altitudem height heightm")
 FEATURE = _words("featureofinterest foi feature")
 
+_LABELS = _words(
+    """id row rowid index record recordid recnum recnbr recordnumber recno lfdnr objectid uuid year month day doy julianday hour minute second
+    jahr monat tag stunde jaar maand dag uur easting northing eastings northings xcoord ycoord xcoordinaat ycoordinaat rechtswert hochwert"""
+)
+_LABEL = re.compile(r"#|No\.|Nr\.|N[°º]|№|.*(?:[ _.-]i[dD]|[ _.-]ID|[a-z]I[dD]|[_ ](?:nbr|NBR)|[Ss]erial[ _]?(?:[Nn]umber|[Nn]o\.?)?)")
 _BRACKETED = re.compile(r"^(?P<name>.*?)\s*[(\[](?P<unit>[^()\[\]]*(?:\([^()]*\)[^()\[\]]*)?)[)\]]\s*$")
 _SEPARATED = re.compile(r"^(?P<name>[^,]+),\s*(?P<unit>[^,\s(]+)\s*(?:\(.*\))?$")
 _OFFSET_ZONE = re.compile(r"(?:^|[^A-Za-z]|(?<=[a-z]))(?:UTC|GMT|utc|gmt)(?![A-Za-z])(?:\s?([+-]\d{1,2}(?::?\d{2})?))?")
@@ -77,6 +93,26 @@ def snake(name: str) -> str:
     """
     plain = unicodedata.normalize("NFKC", name).casefold()
     return re.sub(r"[^\w]+", "_", plain).strip("_") or "value"
+
+
+def is_label(header: str) -> bool:
+    """Whether a column numbers or dates its rows, or is a flag: its numbers are no values, whatever they are.
+
+    >>> [is_label(header) for header in ("#", "Location ID", "PPNT_ID", "loggerId", "RECORD", "month", "Quality Code", "fluid", "NO")]
+    [True, True, True, True, True, True, True, False, False]
+    """
+    known = key(header)
+    return bool(_LABEL.fullmatch(header.strip())) or known in _LABELS or known in QUALIFIER or known in TIME or known in ("endtime", "starttime")
+
+
+def is_qualifier_of(header: str, column: str) -> bool:
+    """Whether a column holds the flags of another, by its name: ``00060_cd`` of ``00060``, ``Flow quality`` of ``Flow (m3/s)``.
+
+    >>> is_qualifier_of("00060_cd", "00060"), is_qualifier_of("Flow quality", "Flow (m3/s)"), is_qualifier_of("quality", "Flow")
+    (True, True, False)
+    """
+    known = key(header)
+    return any(known == key(named) + end for named in (column, split_unit(column)[0]) if key(named) for end in _QUALIFIER_ENDS)
 
 
 def zone_in(header: str) -> str | None:

@@ -72,7 +72,7 @@ class NumberReader:
     def _read_odd(self, column: pl.Series, number: pl.Series, empty: pl.Series, odd: pl.Series, missing: Sequence[str]) -> Numbers:
         """Values with blanks around them, censored values and markers: only the rows that are no plain numbers are looked at again."""
         rows = odd.arg_true()
-        text = column.gather(rows).str.strip_chars()
+        text = column.gather(rows).str.strip_chars().str.replace("\N{MINUS SIGN}", "-", literal=True)
         censored = text.str.extract(r"^([<>])=?\s*\S", 1)
         plain = self._plain(text.str.replace(r"^[<>]=?\s*", ""))
         values = plain.set(~plain.str.contains(_PRINTABLE), None).cast(pl.Float64, strict=False)

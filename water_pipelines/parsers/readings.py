@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from water_pipelines.parsers import names, numbers, times
+from water_pipelines.parsers import hours, names, numbers, times
 from water_pipelines.parsers.clock import DAY, Instants, instants, resolve_doubled
 from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, PUT, Described, Event, FileFacts, Rejected, Rows, Series, Station, UnreadableFile
 from water_pipelines.parsers.layout import ValueColumn, resolve
@@ -28,6 +28,8 @@ from water_pipelines.parsers.table import Chunk, Table, shorten
 
 BATCH_ROWS = 1_000_000
 _SAMPLE_ROWS = 2_000
+_MOST_KINDS = 100
+"""Different words in a column, up to which it may tell series apart."""
 _STRING = pl.CompatLevel.oldest()
 
 _FINE, _NO_TIME, _BAD_TIME, _NO_ZONE, _BAD_ZONE, _GAP, _DOUBLED, _WAITING, _EARLY, _FUTURE, _NO_STATION, _NO_PROPERTY, _SKIP = range(13)
@@ -45,6 +47,7 @@ def read_table(table: Table, mapping: Mapping, file: FileFacts) -> Iterator[Even
     UnreadableFile
         The table as a whole cannot be understood: no time or value column, times without a zone, an ambiguous order of day and month, ...
     """
+    table, mapping = hours.unfold(table, mapping)
     chunks = table.chunks()
     early: list[Rejected] = []
     for first in chunks:
@@ -92,8 +95,9 @@ class _Reading:
         self._latest = _micros(file.arrived_at + file.future_tolerance)
         self._file = file
         sample = first.head(_SAMPLE_ROWS)
-        self.layout = resolve(table.columns, sample.frame, mapping, file, preamble=table.preamble)
+        self.layout = resolve(table.columns, sample.frame, mapping, file, preamble=table.preamble, units=table.units)
         header = " ".join(table.columns[position] for position in self.layout.time)
+        self._has_hours = len(self.layout.time) == 2 and mapping.time_format is None and names.key(table.columns[self.layout.time[1]]) in names.HOUR
         self._times = times.decide(
             self._time_column(sample.frame),
             mapping,
@@ -115,6 +119,8 @@ class _Reading:
             column.dt.strftime("%Y-%m-%d") if column.dtype in (pl.Datetime, pl.Date) else column.cast(pl.String).str.strip_chars()
             for column in columns
         ]
+        if self._has_hours:  # 1 to 24, or 0 to 23
+            texts[1] = texts[1].str.replace(r"^(\d)$", "0$1").str.replace(r"^(\d\d)$", "$1:00")
         return pl.DataFrame([text.alias(str(number)) for number, text in enumerate(texts)]).select(pl.concat_str(pl.all(), separator=" ")).to_series()
 
     def _require_zone(self, sample: Chunk) -> None:
@@ -139,11 +145,41 @@ class _Reading:
                 part = 0 if code == _NO_STATION else 1
                 absent = np.array([texts[part] is None for texts in keys.texts], dtype=np.bool_)
                 problem[absent[keys.code] & (problem == _FINE)] = code
+        self._refuse_merged(chunk, keys, utc, np.flatnonzero(problem == _FINE))
         rejected = chunk.rejected + self._reject_rows(chunk, problem)
         held = np.flatnonzero(problem == _WAITING)
         waiting = Chunk(chunk.frame[held], chunk.source_row[held]) if len(held) else None
         events = self._events(chunk, keys, utc, np.flatnonzero(problem == _FINE), rejected)
         return events, waiting
+
+    def _refuse_merged(self, chunk: Chunk, keys: _Keys, utc: NDArray[np.int64], rows: NDArray[np.intp]) -> None:
+        """Refuse two values of a series at one time that a column without a role tells apart, each time: they are of two series."""
+        if not self.layout.unused or len(rows) < 2:
+            return
+        order = rows[np.lexsort((utc[rows], keys.code[rows]))]
+        again = np.flatnonzero((np.diff(utc[order]) == 0) & (np.diff(keys.code[order]) == 0))
+        one, other = order[again], order[again + 1]
+        differs = np.zeros(len(one), dtype=np.bool_)
+        for column in self.layout.values:
+            cells = chunk.frame.to_series(column.index)
+            first, second = (self._numbers.read(cells.gather(pl.Series(at, dtype=pl.UInt32)), column.missing).value for at in (one, other))
+            differs |= (first != second) & ~np.isnan(first) & ~np.isnan(second)
+        one, other = one[differs], other[differs]
+        if len(one) == 0:
+            return
+        for position in self.layout.unused:
+            words = _text(chunk.frame.to_series(position)).fill_null("")
+            if not 2 <= words.n_unique() <= _MOST_KINDS:
+                continue
+            word, other_word = (words.gather(pl.Series(at, dtype=pl.UInt32)) for at in (one, other))
+            if (word != other_word).all():
+                header = self._table.columns[position] or position + 1
+                at = sorted((int(chunk.source_row[one[0]]), int(chunk.source_row[other[0]])))
+                raise UnreadableFile(
+                    f"The rows {at[0]} and {at[1]} have different values at one time, and the column {header!r} tells them apart ({word[0]!r}, "
+                    f"{other_word[0]!r}). Say in the mapping that it names series: series_columns: [{header}] (or property_column, station_column); "
+                    f"or that it does not: ignore: [{header}]."
+                )
 
     # Which series a row belongs to
 
@@ -371,7 +407,7 @@ class _Reading:
             _NO_TIME: "the time is empty",
             _NO_STATION: f"the column {self._header(self.layout.station)} of the station is empty",
             _NO_PROPERTY: f"the column {self._header(self.layout.observed_property)} of the property is empty",
-            _BAD_TIME: "cannot be read",
+            _BAD_TIME: "cannot be read; say in the mapping how times are written, for instance time_format: DD/MM/YYYY HH:mm",
             _NO_ZONE: f"has no time zone, though other rows state one. {DECLARE_ZONE}",
             _BAD_ZONE: "stands beside no known time zone; say in the mapping what is meant there: time_zones: {CDT: '-05:00'}",
             _GAP: f"does not exist on the clocks of {zone}: they were put forward over it",

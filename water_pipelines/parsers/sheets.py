@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -31,6 +32,7 @@ _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP = b"PK\x03\x04"
 _MEMBERS = (b"[Content_Types].xml", b"xl/", b"_rels/.rels", b"docProps/", b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet")
 _CELL = re.compile(rb"""\sr\s*=\s*["']([A-Z]{0,3})(\d{1,7})["']""")
+_DAY_ABOVE_12 = re.compile(r"\s*(?:1[3-9]|2\d|3[01])[-/.]\d{1,2}[-/.]\d|\s*\d{1,2}[-/.](?:1[3-9]|2\d|3[01])[-/.]\d")
 _LONGEST_CELL_NAME = 16
 _BLOCK = 1 << 20
 
@@ -50,7 +52,22 @@ class Sheets:
 
     def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
         """Observations of one sheet."""
+        if (mapping.time_format or "").strip().lower() == "excel" and _counts_from_1904(stream):
+            raise UnreadableFile(
+                "The workbook counts its days from 1904, and the mapping says that its times are such numbers (time_format: excel), which count from"
+                " 1900. Format the column as dates in Excel, leave time_format out, and drop it anew."
+            )
         return read_table(read_sheet(_open(stream), mapping, file), mapping, file)
+
+
+def _counts_from_1904(stream: BinaryIO) -> bool:
+    try:
+        with zipfile.ZipFile(stream) as archive, archive.open("xl/workbook.xml") as workbook:
+            return re.search(rb"""date1904=["'](?:1|true)""", workbook.read(_BLOCK)) is not None
+    except (zipfile.BadZipFile, KeyError, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return False
+    finally:
+        stream.seek(0)
 
 
 def _open(stream: BinaryIO) -> CalamineWorkbook:
@@ -146,7 +163,7 @@ def _table(rows: list[list[Any]], mapping: Mapping) -> Table:
     said = [(number, _trimmed(cells)) for number, cells in shown if number >= mapping.skip and any(cells)]
     frame = find_table(said, mapping)
     preamble = "\n".join(",".join(cells) for _, cells in shown[: frame.preamble_lines])
-    return Table(frame.columns, frame.has_header, lambda: _chunks(rows, frame), frame.skip + 1, preamble)
+    return Table(frame.columns, frame.has_header, lambda: _chunks(rows, frame), frame.skip + 1, preamble, units=frame.units)
 
 
 def _trimmed(cells: list[str]) -> list[str]:
@@ -155,8 +172,21 @@ def _trimmed(cells: list[str]) -> list[str]:
     return cells[: max(end, min(2, len(cells)))]
 
 
+def _refuse_swapped(cells: list[Any], header: str) -> None:
+    """Refuse a column that a spreadsheet of another country has opened: it swaps day and month where it can, and leaves the rest as text."""
+    days = [cell for cell in cells if isinstance(cell, date)]
+    texts = [cell for cell in cells if isinstance(cell, str) and _DAY_ABOVE_12.match(cell)]
+    if days and texts and all(day.day <= 12 for day in days):
+        raise UnreadableFile(
+            f"The column {header!r} holds dates, all of them of the first 12 days of a month, and texts such as {texts[0]!r}: a spreadsheet set to "
+            "another country has probably swapped day and month of the former. Export the column again, as text or as ISO dates."
+        )
+
+
 def _chunks(rows: list[list[Any]], frame: Frame) -> Iterator[Chunk]:
     width = max(len(frame.columns), 1)
     body = rows[frame.skip :]
+    for position in range(width):
+        _refuse_swapped([row[position] for row in body if position < len(row)], frame.columns[position] if frame.columns else "")
     columns = {str(position): column_of([row[position] if position < len(row) else None for row in body]) for position in range(width)}
     yield Chunk(pl.DataFrame(columns), np.arange(frame.skip + 1, frame.skip + 1 + len(body), dtype=np.int32))

@@ -18,6 +18,7 @@ from water_pipelines.parsers.source import Channel, Reading, Told, declared_zone
 _DROP = frozenset({"log"})
 _CHANNEL = re.compile(r"ch(\d+)(?:_data_header)?")
 _DATE = re.compile(r"(\d{4})[/-](\d{1,2})[/-](\d{1,2})")
+_CLOCK = re.compile(r"(.*?\d)( ?[AaPp]\.?[Mm]\.?)?")
 _COMMA = re.compile(r"-?\d+,\d+")
 
 
@@ -35,7 +36,9 @@ class SolinstXle:
     def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
         """Observations of all channels; a station is called after the location, else the project, else the file."""
         charset = markup.charset_of(stream, mapping)
-        return read_source(lambda: _told(stream, mapping, file, charset), mapping, file, empty="The XLE file holds no channels. Export it again.")
+        return read_source(
+            lambda: _told(stream, mapping, file, charset), mapping, file, empty="The XLE file holds no channels. Export it again.", day_first=None
+        )
 
 
 def _told(stream: BinaryIO, mapping: Mapping, file: FileFacts, charset: str | None) -> Iterator[Told]:
@@ -92,7 +95,10 @@ def _time(log: Element) -> str | None:
         return date
     found = _DATE.fullmatch(date)
     day = f"{found[1]}-{int(found[2]):02d}-{int(found[3]):02d}" if found else date
-    return f"{day}T{time}.{int(millis):03d}" if millis and millis.isdigit() else f"{day}T{time}"
+    fraction = f".{int(millis):03d}" if millis and millis.isdigit() else ""
+    written = _CLOCK.fullmatch(time)
+    clock, noon = (written[1], written[2] or "") if written else (time, "")
+    return f"{day}{'T' if found else ' '}{clock}{fraction}{noon}"
 
 
 def _number(text: str | None) -> str | None:

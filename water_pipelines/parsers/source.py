@@ -102,7 +102,12 @@ def is_left_to(mapping: Mapping) -> bool:
 
 
 def read_source(
-    told: Callable[[], Iterable[Told]], mapping: Mapping, file: FileFacts, *, empty: str = "There are no observations in the file."
+    told: Callable[[], Iterable[Told]],
+    mapping: Mapping,
+    file: FileFacts,
+    *,
+    empty: str = "There are no observations in the file.",
+    day_first: bool | None = True,
 ) -> Iterator[Event]:
     """Events of what a source tells.
 
@@ -112,6 +117,8 @@ def read_source(
         Starts reading from the first observation.
     empty : str
         Said when the file names no series at all.
+    day_first : bool or None
+        The order in which the format writes days and months where the year is last; None where that differs from file to file.
 
     Raises
     ------
@@ -152,7 +159,7 @@ def read_source(
 
     described: set[str] = set()
     table = Table(_COLUMNS, True, all_chunks)
-    for event in read_table(table, _table_mapping(mapping), file):
+    for event in read_table(table, _table_mapping(mapping, day_first), file):
         if not isinstance(event, Described):
             yield event
             continue
@@ -174,11 +181,11 @@ def _taken(rejected: list[Rejected]) -> list[Rejected]:
     return taken
 
 
-def _table_mapping(mapping: Mapping) -> Mapping:
+def _table_mapping(mapping: Mapping, day_first: bool | None) -> Mapping:
     return Mapping(
         time=("time",),
         time_zone_column="zone",
-        day_first=True,
+        day_first=mapping.day_first if day_first is None else day_first,
         station_column="station",
         property_column="property",
         series_columns=("part", "other"),
@@ -295,8 +302,10 @@ class Line:
 
 def text_head(head: Head) -> str:
     """The first lines of a text in any encoding; empty when it is no text."""
-    charset = head.mapping.encoding or encoding.detect(head.start)
-    return "" if charset is None else encoding.read_head(head.start, charset, is_whole=head.is_whole)
+    if not head.decoded:
+        charset = head.mapping.encoding or encoding.detect(head.start)
+        head.decoded.append("" if charset is None else encoding.read_head(head.start, charset, is_whole=head.is_whole))
+    return head.decoded[0]
 
 
 def lines(stream: BinaryIO, mapping: Mapping) -> Iterator[Line]:

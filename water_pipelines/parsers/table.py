@@ -84,6 +84,8 @@ class Table:
         The text above the header; it may state a time zone.
     joiner : str
         What stands between cells when a row is shown.
+    units : sequence of str
+        A unit for each column, from a line below the header; empty where the file has no such line.
     """
 
     columns: Sequence[str]
@@ -92,6 +94,7 @@ class Table:
     first_row: int = 1
     preamble: str = ""
     joiner: str = ","
+    units: Sequence[str] = ()
 
 
 def shorten(text: str) -> str:

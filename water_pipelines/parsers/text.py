@@ -46,9 +46,24 @@ class Text:
             yield event
 
 
+_HEADING = re.compile(r"\W*(?:station|site|location|gauge|sensor|parameter|logger|serial|well|messstelle|pegel|meetpunt)\b\W*\w", re.IGNORECASE)
+
+
 def _refuse_stacked(table: Table, rejected: list[Rejected]) -> None:
-    """A header that comes again below lines that are no rows begins another table; one that comes again by itself is only noise."""
+    """Another table in the middle: a header of other columns, a line that names a station, or the header again below lines that are no rows.
+
+    A header that comes again by itself is only noise.
+    """
     header = names.key("".join(table.columns))
+    columns = [names.key(name) for name in table.columns]
+    for row in rejected:
+        cells = [names.key(cell) for cell in row.text.split(table.joiner)] if table.joiner else []
+        is_header = table.has_header and len(cells) > 1 and cells[0] == columns[0] != "" and "".join(cells) != header
+        if is_header or (len([cell for cell in cells if cell]) <= 2 and _HEADING.match(row.text)):
+            raise UnreadableFile(
+                f"Another table begins at line {row.source_row}: {shorten(row.text)[:80]!r}. Its values would be taken for the first one's. "
+                "Split the file, a table each, and drop the parts; or put what tells the tables apart into a column."
+            )
     for before, again in pairwise(rejected):
         if table.has_header and again.source_row - before.source_row <= 2 and names.key(again.text) == header != names.key(before.text):
             raise UnreadableFile(
@@ -77,6 +92,7 @@ def read_text(stream: BinaryIO, mapping: Mapping) -> Table:
         first_row=found.skip + 1,
         preamble=found.preamble,
         joiner=found.separator or "",
+        units=found.units,
     )
 
 

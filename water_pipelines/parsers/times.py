@@ -34,9 +34,33 @@ _NAMED_MONTH_DAY = re.compile(r"([A-Za-z]{3,9}) \d{1,2}(,?) \d{4}(?!\d)")
 _COMPACT = re.compile(r"(?:19|20)\d{6}(?=\D|$|\d{4}(?:\d\d)?(?!\d))")
 _TIME = re.compile(
     r"(?P<gap>T|[ _]*)(?:(?P<clock>\d{1,2}:\d{2}(?P<second>:\d{2})?)|(?P<compact>\d{4}(?P<compact_second>\d{2})?))"
-    r"(?P<fraction>\.\d+)?(?P<noon> ?[AaPp][Mm])?"
+    r"(?P<fraction>[.,]\d+)?(?P<noon> ?[AaPp][Mm])?"
 )
+_MONTHS = {
+    word: f"{month:02d}"
+    for month, words in enumerate(
+        (
+            "januar january januari janvier jan jän januari enero gennaio janeiro",
+            "februar february februari février fevrier feb febr févr febrero febbraio fevereiro",
+            "märz maerz march maart mars mär mrz mar mrt marzo março",
+            "april avril apr avr abril aprile",
+            "mai may mei maj mayo maggio maio",
+            "juni june juin jun junio giugno junho",
+            "juli july juillet jul juil julio luglio julho",
+            "august augustus août aout aug agosto",
+            "september septembre sep sept septiembre settembre setembro",
+            "oktober october octobre okt oct octubre ottobre outubro",
+            "november novembre nov noviembre novembro",
+            "dezember december décembre decembre dez dec déc diciembre dicembre dezembro",
+        ),
+        start=1,
+    )
+    for word in words.split()
+}
+"""Names of months in the languages of Western Europe, to their numbers."""
+_WORDY = re.compile(r"^(?:[^\W\d]{2,9}\.?,? )?(?P<day>\d{1,2})\.?[ -](?P<month>[^\W\d]{3,10})\.?[ -](?P<year>\d{4})(?!\d),?(?P<rest>.*)$")
 _ZONE = re.compile(r"(?P<gap> ?)(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)")
+_SHORT_YEAR = r"^\s*(\d{2})[-/](?:\d{1,2})[-/](\d{2})(?:\D|$)"
 _DAY_AND_MONTH = r"^\s*(\d{1,2})[-/. ](\d{1,2})[-/. ]\d"
 _TOKENS = (
     ("YYYY", "%Y"),
@@ -100,8 +124,10 @@ def recognise(text: str, *, day_first: bool | None) -> Format | None:
     """
     date = _date_of(text, day_first)
     if date is None:
-        return None
+        again = numbered(text)
+        return None if again == text else recognise(again, day_first=day_first)
     pattern, rest = date
+    rest = re.sub(r"(?<=\d)[hH](?=\d\d(?:\D|$))", ":", rest)
     clock = _TIME.match(rest)
     if clock is not None:
         hour = "%I" if clock["noon"] else "%H"
@@ -200,6 +226,8 @@ def decide(sample: pl.Series, mapping: Mapping, *, header: str, whole_file: Call
     ordered = text.str.contains(_DAY_AND_MONTH)
     if not ordered.any():
         return TimeReader("text")
+    if text.str.contains(_SHORT_YEAR).any():
+        _refuse_year_first(whole_file(), str(text.filter(ordered)[0]))
     stated = re.search(r"\b(DD|MM)[-/. ](DD|MM)\b", header, re.IGNORECASE)
     if stated is not None and stated[1].upper() != stated[2].upper():
         return TimeReader("text", stated[1].upper() == "DD")
@@ -238,6 +266,21 @@ def _find_order(columns: Iterable[pl.Series], example: str) -> bool:
     raise UnreadableFile(
         f"The time {example!r} can be read as day-month or as month-day: {how}. Say in the mapping which: day_first: true (or day_first: false)."
     )
+
+
+def _refuse_year_first(columns: Iterable[pl.Series], example: str) -> None:
+    """``21-04-13`` may be of 2021 as well as of 2013; the part that moves while the other stands still is the day."""
+    firsts, thirds = set[str](), set[str]()
+    for column in columns:
+        parts = column.cast(pl.String).str.extract_groups(_SHORT_YEAR)
+        firsts |= set(parts.struct.field("1").drop_nulls().unique().to_list())
+        thirds |= set(parts.struct.field("2").drop_nulls().unique().to_list())
+    could_be_year_first = all(int(third) <= 31 for third in thirds) and any(int(first) > 12 for first in firsts)
+    if could_be_year_first and len(firsts) <= len(thirds):
+        raise UnreadableFile(
+            f"The time {example!r} can begin with the day as well as with the year. Say in the mapping which: day_first: true "
+            "(or time_format: YY-MM-DD HH:mm, as it is written)."
+        )
 
 
 def _strptime_of(declared: str) -> str:
@@ -303,7 +346,7 @@ def _read_text(text: pl.Series, day_first: bool | None) -> Times:
     if iso is not None:
         return iso
     micros, states = np.zeros(len(text), dtype=np.int64), _states(len(text), UNREADABLE)
-    text = text.str.strip_chars().str.replace_all(r"\s+", " ")
+    text = _plain(text)
     states[(text.is_null() | (text == "").fill_null(True)).to_numpy()] = ABSENT
 
     def take(rows: NDArray[np.intp], values: pl.Series, example: str) -> None:
@@ -327,6 +370,28 @@ def _read_text(text: pl.Series, day_first: bool | None) -> Times:
         for part in by_shape[:_MOST_SHAPES]:
             take(part["row"].to_numpy(), part["value"], str(part["value"][0]))
     return Times(micros, states)
+
+
+def _plain(text: pl.Series) -> pl.Series:
+    """Times without the ways of writing that only people use: names of months and days, ``10h30``, ``p.m.``, a comma before the fraction."""
+    text = text.str.strip_chars().str.replace_all(r"\s+", " ")
+    text = text.str.replace(r"(\d)[hH](\d\d)(?:\D|$)", "$1:$2").str.replace(r"([aApP])\.[ ]?([mM])\.$", "$1$2").str.replace(r"(:\d\d),(\d+)", "$1.$2")
+    wordy = text.str.contains(r"^(?:\pL{2,9}\.?,? )?\d{1,2}\.?[ -]\pL{3,10}\.?[ -]\d{4}").fill_null(False)
+    if not wordy.any():
+        return text
+    rows = wordy.arg_true()
+    return text.scatter(rows, [numbered(one) for one in text.gather(rows).to_list()])
+
+
+def numbered(text: str) -> str:
+    """A time whose month is a word, with its number; as it is where the word is none of a month.
+
+    >>> numbered("13. März 2021 10:00"), numbered("Tue, 13 Apr 2021 10:00:00 GMT"), numbered("13-mrt-2021"), numbered("13-foo-2021")
+    ('2021-03-13 10:00', '2021-04-13 10:00:00 GMT', '2021-03-13', '13-foo-2021')
+    """
+    found = _WORDY.match(text)
+    month = _MONTHS.get(found["month"].casefold()) if found else None
+    return text if found is None or month is None else f"{found['year']}-{month}-{int(found['day']):02d}{found['rest']}"
 
 
 def _read_iso(text: pl.Series) -> Times | None:

@@ -44,6 +44,16 @@ _PEAKS = (
 )
 
 
+_MEASURED = (
+    ("gage_height_va", None, "gage_height", "ft"),
+    ("discharge_va", "measured_rating_diff", "discharge", "ft3/s"),
+)
+_LEVELS = (
+    ("lev_va", "", "depth_to_water_level"),
+    ("sl_lev_va", "sl_datum_cd", "groundwater_level_elevation"),
+)
+
+
 @dataclass
 class _Comments:
     """What the comments above a table say of sites and columns."""
@@ -59,7 +69,7 @@ class _Comments:
 
 
 class UsgsRdb:
-    """Instantaneous and daily values, and annual peaks."""
+    """Instantaneous and daily values, annual peaks, measurements in the field, and groundwater levels."""
 
     name = "usgs-rdb"
     version = "1"
@@ -139,6 +149,7 @@ class _Column:
     part: str
     other: str
     attributes: dict[str, str | None]
+    datum_at: int | None = None
 
 
 class _Tables:
@@ -147,7 +158,7 @@ class _Tables:
     def __init__(self, stream: BinaryIO, mapping: Mapping) -> None:
         self._stream, self._mapping = stream, mapping
         self._comments = _Comments()
-        self._channels: dict[tuple[str, int], Channel] = {}
+        self._channels: dict[tuple[str, int, str], Channel] = {}
         self._header: list[str] = []
         self._columns: list[_Column] = []
         self._agency = self._site = 0
@@ -188,10 +199,11 @@ class _Tables:
         self._header, self._channels = header, {}
         self._agency, self._site = header.index("agency_cd"), header.index("site_no")
         self._zone = next((header.index(name) for name in ("tz_cd", "lev_tz_cd") if name in header), None)
-        self._columns = self._peaks() if "peak_dt" in header else self._levels() if "lev_dt" in header else self._values()
+        kinds = {"peak_dt": self._peaks, "lev_dt": self._levels, "measurement_dt": self._measured}
+        self._columns = next((read for mark, read in kinds.items() if mark in header), self._values)()
         if not self._columns:
             raise UnreadableFile(
-                "The RDB table holds no instantaneous or daily values, peaks or groundwater levels; its columns are "
+                "The RDB table holds no instantaneous or daily values, peaks, measurements or groundwater levels; its columns are "
                 f"{', '.join(header[:12])}. Other tables of the system are not read."
             )
 
@@ -235,10 +247,22 @@ class _Tables:
         return columns
 
     def _levels(self) -> list[_Column]:
-        at, date = self._at("lev_va"), self._at("lev_dt")
-        if at is None or date is None:
-            return []
-        return [_Column(at, self._at("lev_status_cd"), date, self._at("lev_tm"), "depth_to_water_level", "field", "", {"unit": "ft"})]
+        columns = []
+        for value, datum, property_ in _LEVELS:
+            at, date = self._at(value), self._at("lev_dt")
+            if at is not None and date is not None:
+                status, clock = self._at("lev_status_cd"), self._at("lev_tm")
+                columns.append(_Column(at, status, date, clock, property_, "field", "", {"unit": "ft"}, self._at(datum)))
+        return columns
+
+    def _measured(self) -> list[_Column]:
+        """Measurements in the field, with what the hydrographer made of them."""
+        columns = []
+        for value, code, property_, unit in _MEASURED:
+            at, date = self._at(value), self._at("measurement_dt")
+            if at is not None and date is not None:
+                columns.append(_Column(at, self._at(code or ""), date, None, property_, "measured", "", {"unit": unit}))
+        return columns
 
     def _read_row(self, line: Line, cells: list[str], separator: str) -> Iterator[Told]:
         width = len(self._header)
@@ -249,7 +273,7 @@ class _Tables:
         for column in self._columns:
             value, date = cells[column.at], cells[column.date_at]
             code = cells[column.code_at] if column.code_at is not None else ""
-            if not value and (not code or "peak_dt" in self._header or "lev_dt" in self._header):
+            if not value and (not code or not {"peak_dt", "lev_dt", "measurement_dt"}.isdisjoint(self._header)):
                 continue  # a column that has nothing at this time
             if re.match(r"\d{4}(-00|-\d\d-00|$|-\d\d$)", date):
                 yield reject(line, f"the date {date!r} is not known to the day")
@@ -260,12 +284,13 @@ class _Tables:
 
     def _channel(self, cells: list[str], column: _Column) -> Channel:
         site = cells[self._site]
-        known = self._channels.get((site, column.at))
+        datum = cells[column.datum_at] if column.datum_at is not None else ""
+        known = self._channels.get((site, column.at, datum))
         if known is None:
             agency, name = self._comments.sites.get(site, (cells[self._agency], None))
             station = Station(site, {"name": name, "network": agency})
-            known = Channel(station, column.property, column.part, column.other, column.attributes, missing=nwis.MISSING)
-            self._channels[site, column.at] = known
+            known = Channel(station, column.property, column.part, column.other or datum, column.attributes, missing=nwis.MISSING)
+            self._channels[site, column.at, datum] = known
         return known
 
 

@@ -224,5 +224,8 @@ def _point(element: Element, channel: Channel, now: _Observation, row: int) -> R
     unit = markup.attribute(value, "uom") if value is not None else None
     if unit is not None and channel.attributes.get("unit") is not None and unit != channel.attributes["unit"]:
         raise UnreadableFile(f"Point {row} of the WaterML 2 file is in {unit!r}, while its series is in {channel.attributes['unit']!r}.")
-    marks = [_censoring(own) or now.censored, qualifier, nil_reason if is_nil or said is None else None]
+    category = (
+        next((markup.text(one) for one in value.iter() if markup.local(one.tag) == "value" and one is not value), None) if value is not None else None
+    )
+    marks = [category, _censoring(own) or now.censored, qualifier, nil_reason if is_nil or (said is None and category is None) else None]
     return Reading(channel, markup.text(markup.child(element, "time")), None if is_nil else said, ":".join(one for one in marks if one) or None, row)

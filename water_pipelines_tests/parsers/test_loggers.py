@@ -186,7 +186,7 @@ def test_tables_one_below_the_other_are_refused() -> None:
     """The second table's values would be taken for the first one's station."""
     table = "time,level [m]\n2023-10-01T01:45Z,{}\n2023-10-01T02:00Z,{}\n"
     stacked = "Station: A\n" + table.format(1, 2) + "\nStation: B\n" + table.format(3, 4)
-    with pytest.raises(UnreadableFile, match="Another table begins at line 7"):
+    with pytest.raises(UnreadableFile, match="Another table begins at line 6"):
         read(stacked.encode(), "", name="both.csv")
     again = read((table.format(1, 2) + "time,level [m]\n2023-10-01T02:15Z,3\n").encode(), "", name="one.csv")
     assert again.values == [1.0, 2.0, 3.0]
