@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.live import Live
 from rich.table import Table
@@ -20,6 +20,7 @@ from water_pipelines.settings import Settings
 
 _LOOK_EVERY_S = 1.0
 _LINE_EVERY_S = 5.0
+_HALF_HOUR = timedelta(minutes=30)
 
 
 def run(settings: Settings, own: Sequence[Wanted] | None, output: Output, *, oneshot: bool, patience_s: float, timeout_s: float) -> bool:
@@ -63,12 +64,13 @@ def _follow(platform: Platform, watch: Watch, output: Output, *, patience_s: flo
             now = time.monotonic()
             if platform.waiting != waiting:
                 waiting, started_at = platform.waiting, now
-            if not has_ticked and "web server" not in platform.waiting:
-                has_ticked = True
-                _tick(platform, output)
             if now < look_at:
                 continue
             progress = watch.look()
+            if not has_ticked and progress.stages and "web server" not in platform.waiting:
+                has_ticked = True
+                if _is_past(progress.tick_at):
+                    _tick(platform, output)
             look_at = time.monotonic() + _LOOK_EVERY_S
             if live.console.is_terminal and not output.as_json:
                 live.update(_table(progress, platform), refresh=True)
@@ -85,6 +87,11 @@ def _follow(platform: Platform, watch: Watch, output: Output, *, patience_s: flo
             if now > deadline:
                 return "the time that was given is over"
     return None
+
+
+def _is_past(tick_at: str | None) -> bool:
+    """Whether a home has ticked, and not in this half-hour. A new home's clock is started by its first load; a tick's run would keep that waiting."""
+    return tick_at is not None and datetime.now(UTC) - datetime.fromisoformat(tick_at) > _HALF_HOUR
 
 
 def _tick(platform: Platform, output: Output) -> None:

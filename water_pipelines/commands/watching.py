@@ -57,6 +57,8 @@ class Progress:
         Jobs of dropped files that failed or were set aside, as the API tells them.
     moved_at : float
         Monotonic time of the last change of anything.
+    tick_at : str or None
+        The half-hour as of which clock-dependent rows are computed (ISO 8601); none before the first load starts the clock.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -65,6 +67,7 @@ class Progress:
     refused: list[dict[str, Any]] = field(default_factory=list)
     moved_at: float = field(default_factory=time.monotonic)
     settled_at: float | None = None
+    tick_at: str | None = None
 
     @property
     def is_done(self) -> bool:
@@ -114,6 +117,7 @@ class Watch:
             refused=refused,
             moved_at=now if seen != self._seen else before.moved_at,
             settled_at=None if not is_settled else before.settled_at if before.settled_at is not None and seen == self._seen else now,
+            tick_at=status["tick_at"],
         )
         self._seen = seen
         return self.progress

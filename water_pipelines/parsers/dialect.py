@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from water_pipelines.parsers import names
 from water_pipelines.parsers.contract import UnreadableFile
@@ -27,6 +28,7 @@ _UNIT = re.compile(
     r"|GL|m3|counts?|bool(?:ean)?|seconds?|s|h|d|min|[a-z]+/[a-z0-9]+",
     re.IGNORECASE,
 )
+_SHORT = 40  # characters; longer cells are not kept in memory
 _NUMBER = re.compile(r"[<>]?=?\s*[+-]?(?:\d[\d.,']*|[.,]\d+)(?:[eE][+-]?\d+)?")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": WHITESPACE, "whitespace": WHITESPACE, "pipe": "|"}
@@ -246,7 +248,15 @@ def _score(rows: Sequence[_Row]) -> float:
 
 
 def _is_typed(cell: str) -> bool:
+    """Whether a cell is a number or a time. Each cell is asked about several times: for its separator, its column and its row."""
+    return _is_known_to_be_typed(cell) if len(cell) <= _SHORT else _looks_typed(cell)
+
+
+def _looks_typed(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None or _CLOCK.fullmatch(cell) is not None or recognise(cell, day_first=True) is not None
+
+
+_is_known_to_be_typed = lru_cache(maxsize=1 << 14)(_looks_typed)
 
 
 @dataclass(frozen=True)

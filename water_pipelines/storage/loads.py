@@ -430,7 +430,8 @@ class _Load:
         waits = waiting.holds(codes)
         merges = known.holds(codes) & ~waits
         is_fresh = ~(waits | merges)
-        self._insert(rows.take(is_fresh & (rows.op == 0)))
+        is_inserted = is_fresh & (rows.op == 0)
+        self._insert(rows if bool(is_inserted.all()) else rows.take(is_inserted))
         self.tally.add(codes[~is_fresh | (rows.op != 0)], _UNCHANGED)
         if merges.any():
             self._merging = self._merging.also(codes[merges])

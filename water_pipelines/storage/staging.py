@@ -156,20 +156,21 @@ def apply(
     result = Applied(None, [unit for unit in units if unit not in later], [unit for unit in units if unit in later])
     kept = np.array(result.units, dtype="datetime64[D]")
     if len(kept):
-        differences = [_difference(connection, each, windows_of(kept)) for each in staged.tables]
+        spread = [_spread_within(connection, each, kept) for each in staged.tables]
+        differences = [_difference(connection, each, rows, windows_of(kept)) for each, rows in zip(staged.tables, spread, strict=True)]
         connection.execute("select n from core.clock for update")
-        if any(total for _, total in differences):
-            result.change = database.take_number(connection, asset)
-            for each, (difference, total) in zip(staged.tables, differences, strict=True):
-                result.written[each.table.name] = total
-                if total:
-                    _write(connection, each.table, difference)
-            _tell_of_flags(
-                connection, result.change, [(each.table, difference) for each, (difference, _) in zip(staged.tables, differences, strict=True)]
-            )
-            _mark_readers(connection, staged, [difference for difference, _ in differences], edges)
-        counted = staged.counted
-        rows = _rows_by_unit(connection, staged, result.units) if counted is None else {unit: counted.get(unit, 0) for unit in result.units}
+        if any(len(each.spread.days) for each in differences):
+            change = result.change = database.take_number(connection, asset)
+            for each in differences:
+                result.written[each.table.name] = int(each.spread.rows.sum())
+                if len(each.spread.days):
+                    _write(connection, each, change)
+            _tell_of_flags(connection, change, differences)
+            for each in differences:
+                if len(each.spread.days):
+                    mark_readers(connection, edges, each.spread.first, each.spread.last)
+        found = dict(staged.counted) if staged.counted is not None else spread[0].by_day()
+        rows = {unit: found.get(unit, 0) for unit in result.units}
         computed.note(database, connection, asset, rows, read, result.change, staged.rule_set_id, staged.model)
         stale.clear(connection, asset, result.units, read)
     return result
@@ -207,34 +208,90 @@ def _columns(connection: Connection, name: str) -> list[str]:
     return [row[0] for row in connection.execute(query, (name,))]
 
 
-def _difference(connection: Connection, staged: StagedTable, windows: Sequence[Window]) -> tuple[str, int]:
-    """A temporary table of the rows to insert, update (`is_known`) or delete (`is_gone`), and how many they are."""
-    table, names = staged.table, _columns(connection, staged.name)
-    difference, at = f"{staged.name}_difference", sql.Identifier(table.at)
+@dataclass(frozen=True)
+class _Spread:
+    """How many rows a temporary table has on each UTC day, and the first and last time of each.
+
+    Parameters
+    ----------
+    days : datetime64[D][k], sorted.
+    rows : int64[k]
+    first, last : datetime64[us][k]
+    """
+
+    days: NDArray[np.datetime64]
+    rows: NDArray[np.int64]
+    first: NDArray[np.datetime64]
+    last: NDArray[np.datetime64]
+
+    @classmethod
+    def of(cls, connection: Connection, name: str, table: Table) -> _Spread:
+        """Count a temporary table whose rows are those of a table."""
+        query = sql.SQL("select count(*), min({at})::timestamp, max({at})::timestamp from {} group by date_bin('1 day', {at}, '2000-01-01')")
+        found = connection.execute(query.format(sql.Identifier(name), at=sql.Identifier(table.at))).fetchall()
+        rows, first, last = (np.array([row[i] for row in found], dtype=kind) for i, kind in enumerate(("int64", "datetime64[us]", "datetime64[us]")))
+        order = np.argsort(first)
+        return cls(first[order].astype("datetime64[D]"), rows[order], first[order], last[order])
+
+    def by_day(self) -> dict[str, int]:
+        """Day -> rows."""
+        return dict(zip(self.days.astype(str).tolist(), self.rows.tolist(), strict=True))
+
+    def take(self, where: NDArray[np.bool_]) -> _Spread:
+        """Some of the days."""
+        return _Spread(self.days[where], self.rows[where], self.first[where], self.last[where])
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Rows to write, in the temporary table `name`, and how they spread. Unless all are new, `is_known` and `is_gone` say what each is."""
+
+    table: Table
+    name: str
+    spread: _Spread
+    is_all_new: bool
+
+
+def _spread_within(connection: Connection, staged: StagedTable, kept: NDArray[np.datetime64]) -> _Spread:
+    """How staged rows spread, without those of other days, which are let go."""
+    spread = _Spread.of(connection, staged.name, staged.table)
+    is_kept = np.isin(spread.days, kept)
+    if is_kept.all():
+        return spread
+    query = sql.SQL("delete from {} where ({at}::timestamp)::date = any(%s::date[])")
+    connection.execute(query.format(sql.Identifier(staged.name), at=sql.Identifier(staged.table.at)), (spread.days[~is_kept].tolist(),))
+    return spread.take(is_kept)
+
+
+def _difference(connection: Connection, staged: StagedTable, spread: _Spread, windows: Sequence[Window]) -> _Difference:
+    """What of the staged rows of some windows differs from what is stored in them: all, where nothing is stored yet."""
+    table = staged.table
+    present = present_rows(table, windows)
+    if connection.execute(sql.SQL("select exists ({})").format(present)).fetchone() == (False,):
+        return _Difference(table, staged.name, spread, is_all_new=True)
+    names, difference = _columns(connection, staged.name), f"{staged.name}_difference"
     key = sql.SQL(", ").join(map(sql.Identifier, table.key))
     values = [name for name in names if name not in table.key]
     differ = sql.SQL("({}) is distinct from ({})").format(
         sql.SQL(", ").join(sql.Identifier("s", name) for name in values), sql.SQL(", ").join(sql.Identifier("p", name) for name in values)
     )
     taken = sql.SQL(", ").join(sql.Identifier(name) if name in table.key else sql.Identifier("s", name) for name in names)
-    within = sql.SQL("exists (select from {} as w(start_at, end_at) where {} >= w.start_at and {} < w.end_at)").format(window_values(windows), at, at)
     _analyze(connection, staged.name, table)
-    made = connection.execute(
+    connection.execute(
         sql.SQL(
             "create temporary table {difference} on commit drop as select {taken}, p.is_known is not null as is_known, s.is_staged is null as is_gone"
-            " from (select *, true as is_staged from {staged} where {within}) as s full join (select *, true as is_known from ({present}) as t) as p"
+            " from (select *, true as is_staged from {staged}) as s full join (select *, true as is_known from ({present}) as t) as p"
             " using ({key}) where s.is_staged is null or p.is_known is null or {differ}"
         ).format(
             difference=sql.Identifier(difference),
             taken=taken,
             staged=sql.Identifier(staged.name),
-            within=within,
-            present=present_rows(table, windows),
+            present=present,
             key=key,
             differ=differ if values else sql.SQL("false"),
         )
     )
-    return difference, made.rowcount
+    return _Difference(table, difference, _Spread.of(connection, difference, table), is_all_new=False)
 
 
 def _analyze(connection: Connection, name: str, table: Table) -> None:
@@ -242,41 +299,49 @@ def _analyze(connection: Connection, name: str, table: Table) -> None:
     connection.execute(sql.SQL("analyze {} ({})").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, table.key))))
 
 
-def _write(connection: Connection, table: Table, difference: str) -> None:
-    names = [name for name in _columns(connection, difference) if name not in ("is_known", "is_gone")]
-    values = [name for name in names if name not in table.key]
-    _analyze(connection, difference, table)
-    bounds = connection.execute(
-        sql.SQL("select min({at}), max({at}) from {} where is_known").format(sql.Identifier(difference), at=sql.Identifier(table.at))
-    ).fetchone()
-    assert bounds is not None
-    same_key = sql.SQL(" and ").join(sql.SQL("t.{0} = d.{0}").format(sql.Identifier(name)) for name in table.key)
-    if bounds[0] is not None:
-        within = sql.SQL("{} and t.{at} between {} and {}").format(same_key, bounds[0], bounds[1], at=sql.Identifier(table.at))
-        connection.execute(
-            sql.SQL("delete from {} as t using {} as d where d.is_gone and {}").format(table.identifier, sql.Identifier(difference), within)
-        )
-        setting = [sql.SQL("{0} = d.{0}").format(sql.Identifier(name)) for name in values]
-        connection.execute(
-            sql.SQL("update {} as t set {} from {} as d where d.is_known and not d.is_gone and {}").format(
-                table.identifier, sql.SQL(", ").join([*setting, sql.SQL("since = core.this_change()")]), sql.Identifier(difference), within
-            )
-        )
-    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+def _write(connection: Connection, difference: _Difference, change: int) -> None:
+    table, source = difference.table, sql.Identifier(difference.name)
+    names = [name for name in _columns(connection, difference.name) if name not in ("is_known", "is_gone")]
+    if not difference.is_all_new:
+        _analyze(connection, difference.name, table)
+        _delete_and_update(connection, difference, [name for name in names if name not in table.key], change)
     connection.execute(
-        sql.SQL("insert into {} ({}, since) select {}, core.this_change() from {} where not is_known order by {}").format(
-            table.identifier, columns, columns, sql.Identifier(difference), sql.SQL(", ").join(map(sql.Identifier, table.key))
+        sql.SQL("insert into {} ({columns}, since) select {columns}, {} from {} where {} order by {}").format(
+            table.identifier,
+            change,
+            source,
+            sql.SQL("true" if difference.is_all_new else "not is_known"),
+            sql.SQL(", ").join(map(sql.Identifier, table.key)),
+            columns=sql.SQL(", ").join(map(sql.Identifier, names)),
         )
     )
 
 
-def _tell_of_flags(connection: Connection, change: int, written: Sequence[tuple[Table, str]]) -> None:
+def _delete_and_update(connection: Connection, difference: _Difference, values: Sequence[str], change: int) -> None:
+    table, source = difference.table, sql.Identifier(difference.name)
+    bounds = connection.execute(sql.SQL("select min({at}), max({at}) from {} where is_known").format(source, at=sql.Identifier(table.at))).fetchone()
+    assert bounds is not None
+    if bounds[0] is None:
+        return
+    same_key = sql.SQL(" and ").join(sql.SQL("t.{0} = d.{0}").format(sql.Identifier(name)) for name in table.key)
+    within = sql.SQL("{} and t.{at} between {} and {}").format(same_key, *bounds, at=sql.Identifier(table.at))
+    connection.execute(sql.SQL("delete from {} as t using {} as d where d.is_gone and {}").format(table.identifier, source, within))
+    setting = sql.SQL(", ").join(sql.SQL("{0} = d.{0}").format(sql.Identifier(name)) for name in values)
+    separator = sql.SQL(", " if values else "")
+    connection.execute(
+        sql.SQL("update {} as t set {}{}since = {} from {} as d where d.is_known and not d.is_gone and {}").format(
+            table.identifier, setting, separator, change, source, within
+        )
+    )
+
+
+def _tell_of_flags(connection: Connection, change: int, differences: Sequence[_Difference]) -> None:
     """Note for the changes feed on which days of which series flags may be others than before, and how many rows say so."""
     codes, rows = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for table, difference in written:
-        if table.flags:
+    for each in differences:
+        if each.table.flags:
             query = sql.SQL("select series_id, ({at}::timestamp)::date, count(*) from {} group by 1, 2").format(
-                sql.Identifier(difference), at=sql.Identifier(table.at)
+                sql.Identifier(each.name), at=sql.Identifier(each.table.at)
             )
             found = connection.execute(query).fetchall()
             if found:
@@ -289,33 +354,8 @@ def _tell_of_flags(connection: Connection, change: int, written: Sequence[tuple[
     series_changes.note(connection, change, series_changes.FLAGGED, distinct, sums)
 
 
-def _mark_readers(connection: Connection, staged: Staged, differences: Sequence[str], edges: Sequence[Edge]) -> None:
-    for each, difference in zip(staged.tables, differences, strict=True):
-        at = sql.Identifier(each.table.at)
-        spans = connection.execute(
-            sql.SQL("select min({at}::timestamp), max({at}::timestamp) from {} group by date_trunc('day', {at}::timestamp)").format(
-                sql.Identifier(difference), at=at
-            )
-        ).fetchall()
-        if spans:
-            first, last = (np.array(column, dtype="datetime64[us]") for column in zip(*spans, strict=True))
-            mark_readers(connection, edges, first, last)
-
-
 def mark_readers(connection: Connection, edges: Sequence[Edge], first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> None:
     """Mark stale what reads an asset whose rows changed within [first_i, last_i]; call it with the clock held."""
     for edge in edges:
         units = edge.stale_units(first, last)
         stale.mark(connection, edge.asset, edge.only(connection, units) if edge.only else units)
-
-
-def _rows_by_unit(connection: Connection, staged: Staged, units: Sequence[str]) -> dict[str, int]:
-    found = dict.fromkeys(units, 0)
-    main = staged.tables[0]
-    query = sql.SQL("select day::text, rows from (select (({at})::timestamp)::date as day, count(*) as rows from {} group by 1) as t").format(
-        sql.Identifier(main.name), at=sql.Identifier(main.table.at)
-    )
-    for unit, rows in connection.execute(query):
-        if unit in found:
-            found[unit] = int(rows)
-    return found

@@ -4,6 +4,7 @@ Observations are written by loads; materialising a day here derives it again fro
 `domain/quality.py`, the rules in `domain/rules.py`.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
@@ -46,7 +47,13 @@ def rules_in_force(connection: Connection) -> tuple[int, RuleSet]:
     known = rule_sets.in_force(connection)
     if known is None:
         raise LookupError("the database holds no rule set; run `water migrate`")
-    return known.rule_set_id, RuleSet.from_yaml(known.text, over=default_rules()) if known.text else default_rules()
+    return known.rule_set_id, _read_rules(known.text) if known.text else default_rules()
+
+
+@lru_cache(maxsize=8)
+def _read_rules(text: str) -> RuleSet:
+    """Rules over the default ones; every load asks for their reach, and reading YAML takes longer than loading a small file."""
+    return RuleSet.from_yaml(text, over=default_rules())
 
 
 def reach_of_rules(connection: Connection) -> Reach:
