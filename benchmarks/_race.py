@@ -102,9 +102,12 @@ class Arena:
         shutil.rmtree(self.home)
 
     def _cpu(self) -> float:
-        """CPU seconds so far of this process and of the server; a backend that has ended counts as its parent's child."""
+        return sum(os.times()[:4]) + self.server_cpu()
+
+    def server_cpu(self) -> float:
+        """CPU seconds so far of the server; a backend that has ended counts as its parent's child."""
         status = self._server.status()
-        total = sum(os.times()[:4])
+        total = 0.0
         if status.pid is not None:
             postmaster = psutil.Process(status.pid)
             for process in (postmaster, *postmaster.children()):
