@@ -21,12 +21,15 @@ from water_pipelines.storage import computed, series_changes, stale
 from water_pipelines.storage.copy import copy_arrays
 from water_pipelines.storage.database import Connection, Database, Snapshot, Window, window_values
 
+Units = NDArray[Any]
+"""Units of an asset, sorted: its UTC days (datetime64[D]), or numbers, such as those of floats."""
+
 _names = count()
 
 
 @dataclass(frozen=True)
 class Table:
-    """A derived table: its name, its natural key, and the column (timestamptz or date) that says which day a row belongs to.
+    """A derived table: its name, its natural key, and the column that says which unit a row belongs to: a timestamptz or date, or the unit's number.
 
     What changes in a table that `flags` is told by the changes feed: its rows, of a series and a time or day, decide on the flags of values.
     """
@@ -52,7 +55,7 @@ class StagedTable:
 
 @dataclass(frozen=True)
 class Staged:
-    """What a computation of some days found: a staged table for each table of the asset, and what it went by.
+    """What a computation of some units found: a staged table for each table of the asset, and what it went by.
 
     `counted` is for an asset whose rows are facts that a load has written already: nothing is staged, and its rows are counted by unit.
     """
@@ -115,17 +118,15 @@ def _empty(snapshot: Snapshot, table: Table) -> StagedTable:
     return StagedTable(table, name)
 
 
-def settle(
-    database: Database, asset: str, days: NDArray[np.datetime64], compute: Callable[[Snapshot, NDArray[np.datetime64]], Staged], edges: Sequence[Edge]
-) -> Applied:
-    """Compute days of an asset in a snapshot, close it, and write the difference in a transaction of its own."""
+def settle(database: Database, asset: str, units: Units, compute: Callable[[Snapshot, Units], Staged], edges: Sequence[Edge]) -> Applied:
+    """Compute units of an asset in a snapshot, close it, and write the difference in a transaction of its own."""
     with database.connection() as connection:
         with database.snapshot(connection) as snapshot:
-            staged = compute(snapshot, days)
+            staged = compute(snapshot, units)
         connection.execute("delete from core.settle_window")
         connection.commit()
         try:
-            applied = apply(database, connection, asset, days, snapshot.number, staged, edges)
+            applied = apply(database, connection, asset, units, snapshot.number, staged, edges)
             connection.commit()
         finally:
             connection.rollback()
@@ -134,12 +135,10 @@ def settle(
     return applied
 
 
-def apply(
-    database: Database, connection: Connection, asset: str, days: NDArray[np.datetime64], read: int, staged: Staged, edges: Sequence[Edge]
-) -> Applied:
+def apply(database: Database, connection: Connection, asset: str, units: Units, read: int, staged: Staged, edges: Sequence[Edge]) -> Applied:
     """Write the difference between what is staged and what is stored, under one change number.
 
-    Days for which a later state of the data was computed meanwhile are left alone. With the rows, in the same transaction, the
+    Units for which a later state of the data was computed meanwhile are left alone. With the rows, in the same transaction, the
     assets that read this one are marked stale, the days are noted as computed, and their own stale marks, as far as they were
     read, are cleared.
 
@@ -147,16 +146,16 @@ def apply(
     ----------
     connection : a connection outside a transaction; its transaction is committed by the caller's block.
     asset : the asset's key, `schema/name`.
-    days : datetime64[D][d], the days that were computed.
+    units : the units that were computed.
     read : the number of the snapshot in which they were computed.
     """
     computed.lock(connection, asset)
     later = computed.units_read_after(connection, asset, read)
-    units = [str(day) for day in days]
-    result = Applied(None, [unit for unit in units if unit not in later], [unit for unit in units if unit in later])
-    kept = np.array(result.units, dtype="datetime64[D]")
+    names = [str(unit) for unit in units]
+    result = Applied(None, [unit for unit in names if unit not in later], [unit for unit in names if unit in later])
+    kept = np.array(result.units, dtype=units.dtype)
     if len(kept):
-        differences = [_difference(connection, each, windows_of(kept)) for each in staged.tables]
+        differences = [_difference(connection, each, kept) for each in staged.tables]
         connection.execute("select n from core.clock for update")
         if any(total for _, total in differences):
             result.change = database.take_number(connection, asset)
@@ -167,12 +166,17 @@ def apply(
             _tell_of_flags(
                 connection, result.change, [(each.table, difference) for each, (difference, _) in zip(staged.tables, differences, strict=True)]
             )
-            _mark_readers(connection, staged, [difference for difference, _ in differences], edges)
+            _mark_readers(connection, staged, kept, [difference for difference, _ in differences], edges)
         counted = staged.counted
-        rows = _rows_by_unit(connection, staged, result.units) if counted is None else {unit: counted.get(unit, 0) for unit in result.units}
+        rows = _rows_by_unit(connection, staged, kept) if counted is None else {unit: counted.get(unit, 0) for unit in result.units}
         computed.note(database, connection, asset, rows, read, result.change, staged.rule_set_id, staged.model)
         stale.clear(connection, asset, result.units, read)
     return result
+
+
+def is_by_day(units: Units) -> bool:
+    """Whether units are days."""
+    return units.dtype.kind == "M"
 
 
 def windows_of(days: NDArray[np.datetime64]) -> list[Window]:
@@ -207,7 +211,7 @@ def _columns(connection: Connection, name: str) -> list[str]:
     return [row[0] for row in connection.execute(query, (name,))]
 
 
-def _difference(connection: Connection, staged: StagedTable, windows: Sequence[Window]) -> tuple[str, int]:
+def _difference(connection: Connection, staged: StagedTable, units: Units) -> tuple[str, int]:
     """A temporary table of the rows to insert, update (`is_known`) or delete (`is_gone`), and how many they are."""
     table, names = staged.table, _columns(connection, staged.name)
     difference, at = f"{staged.name}_difference", sql.Identifier(table.at)
@@ -217,7 +221,15 @@ def _difference(connection: Connection, staged: StagedTable, windows: Sequence[W
         sql.SQL(", ").join(sql.Identifier("s", name) for name in values), sql.SQL(", ").join(sql.Identifier("p", name) for name in values)
     )
     taken = sql.SQL(", ").join(sql.Identifier(name) if name in table.key else sql.Identifier("s", name) for name in names)
-    within = sql.SQL("exists (select from {} as w(start_at, end_at) where {} >= w.start_at and {} < w.end_at)").format(window_values(windows), at, at)
+    if is_by_day(units):
+        windows = windows_of(units)
+        present = present_rows(table, windows)
+        within = sql.SQL("exists (select from {} as w(start_at, end_at) where {} >= w.start_at and {} < w.end_at)").format(
+            window_values(windows), at, at
+        )
+    else:
+        within = sql.SQL("{} = any({})").format(at, sql.Literal(units.tolist()))
+        present = sql.SQL("select * from {} where {}").format(table.identifier, within)
     _analyze(connection, staged.name, table)
     made = connection.execute(
         sql.SQL(
@@ -229,7 +241,7 @@ def _difference(connection: Connection, staged: StagedTable, windows: Sequence[W
             taken=taken,
             staged=sql.Identifier(staged.name),
             within=within,
-            present=present_rows(table, windows),
+            present=present,
             key=key,
             differ=differ if values else sql.SQL("false"),
         )
@@ -289,9 +301,13 @@ def _tell_of_flags(connection: Connection, change: int, written: Sequence[tuple[
     series_changes.note(connection, change, series_changes.FLAGGED, distinct, sums)
 
 
-def _mark_readers(connection: Connection, staged: Staged, differences: Sequence[str], edges: Sequence[Edge]) -> None:
+def _mark_readers(connection: Connection, staged: Staged, units: Units, differences: Sequence[str], edges: Sequence[Edge]) -> None:
     for each, difference in zip(staged.tables, differences, strict=True):
         at = sql.Identifier(each.table.at)
+        if not is_by_day(units):
+            numbers = [str(row[0]) for row in connection.execute(sql.SQL("select distinct {} from {}").format(at, sql.Identifier(difference)))]
+            mark_readers_of_numbers(connection, edges, numbers)
+            continue
         spans = connection.execute(
             sql.SQL("select min({at}::timestamp), max({at}::timestamp) from {} group by date_trunc('day', {at}::timestamp)").format(
                 sql.Identifier(difference), at=at
@@ -309,11 +325,19 @@ def mark_readers(connection: Connection, edges: Sequence[Edge], first: NDArray[n
         stale.mark(connection, edge.asset, edge.only(connection, units) if edge.only else units)
 
 
-def _rows_by_unit(connection: Connection, staged: Staged, units: Sequence[str]) -> dict[str, int]:
-    found = dict.fromkeys(units, 0)
+def mark_readers_of_numbers(connection: Connection, edges: Sequence[Edge], units: Sequence[str]) -> None:
+    """The same of an asset whose units are numbers: what reads it has the same units, unless its edge says that nothing follows."""
+    for edge in edges:
+        if edge.units is None:
+            stale.mark(connection, edge.asset, units)
+
+
+def _rows_by_unit(connection: Connection, staged: Staged, units: Units) -> dict[str, int]:
+    found = dict.fromkeys((str(unit) for unit in units), 0)
     main = staged.tables[0]
-    query = sql.SQL("select day::text, rows from (select (({at})::timestamp)::date as day, count(*) as rows from {} group by 1) as t").format(
-        sql.Identifier(main.name), at=sql.Identifier(main.table.at)
+    unit_of = sql.SQL("({at}::timestamp)::date" if is_by_day(units) else "{at}").format(at=sql.Identifier(main.table.at))
+    query = sql.SQL("select unit::text, rows from (select {} as unit, count(*) as rows from {} group by 1) as t").format(
+        unit_of, sql.Identifier(main.name)
     )
     for unit, rows in connection.execute(query):
         if unit in found:
