@@ -93,6 +93,16 @@ class RecordedTests:
     software: StringArray
     release: StringArray
 
+    @classmethod
+    def none(cls, casts: int) -> RecordedTests:
+        """No record for any cast."""
+        bits, has, words = np.zeros(casts, np.uint64), np.zeros(casts, np.bool_), np.zeros(casts, "U4")
+        return cls(bits, bits.copy(), has, has.copy(), np.full(casts, "NaT", "datetime64[us]"), words, words.copy(), words.copy())
+
+    def take(self, where: NDArray[np.generic] | slice) -> RecordedTests:
+        """The records of the casts at a mask, a slice or positions."""
+        return RecordedTests(*(getattr(self, each.name)[where] for each in fields(RecordedTests)))
+
 
 @dataclass(frozen=True)
 class Casts:
@@ -191,9 +201,14 @@ class Casts:
             name: Parameter(each.units, mode=each.mode[chosen], **{column: getattr(each, column)[source] for column in _LEVEL_COLUMNS})
             for name, each in self.parameters.items()
         }
-        tests = RecordedTests(*(getattr(self.tests, each.name)[chosen] for each in fields(RecordedTests)))
         plain = {name: getattr(self, name)[chosen] for name in _CAST_COLUMNS}
-        return Casts(**plain, first=first, parameters=parameters, profile_qc={name: qc[chosen] for name, qc in self.profile_qc.items()}, tests=tests)
+        return Casts(
+            **plain,
+            first=first,
+            parameters=parameters,
+            profile_qc={name: qc[chosen] for name, qc in self.profile_qc.items()},
+            tests=self.tests.take(chosen),
+        )
 
 
 _LEVEL_COLUMNS = ("raw", "qc", "adjusted", "adjusted_qc", "adjusted_error")
