@@ -36,6 +36,7 @@ from water_pipelines.parsers.mapping import Mapping
 
 _PIECE_LEVELS = 1_000_000
 _MOST_LEVELS = 1_000_000  # of one cast; a cast of 6,000 dbar at 0.1 dbar has 60,000
+_LIKE_TEMPERATURE = ("TEMP_DOXY", "TEMP_DOXY2")  # of oxygen sensors, without adjusted values, but tested as TEMP is
 _MANDATORY = ("PLATFORM_NUMBER", "JULD", "LATITUDE", "LONGITUDE", "PRES")
 _KINDS = (
     ("synthetic profile", FileKind.SYNTHETIC),
@@ -238,11 +239,15 @@ def _read_casts(reader: _Reader, kind: FileKind) -> Iterator[Casts]:
 
 
 def _parameter_names(reader: _Reader) -> list[str]:
-    """PRES and the parameters for which the format has adjusted values, in the order of the file."""
+    """PRES, and the parameters that have adjusted values or are tested as those are, in the order of the file."""
     variables = reader.arrays.variables
     found = []
     for name, each in variables.items():
-        if each.dimensions == ("N_PROF", "N_LEVELS") and each.dtype.kind == "f" and (name in CORE_PARAMETERS or f"{name}_ADJUSTED" in variables):
+        if (
+            each.dimensions == ("N_PROF", "N_LEVELS")
+            and each.dtype.kind == "f"
+            and (name in (*CORE_PARAMETERS, *_LIKE_TEMPERATURE) or f"{name}_ADJUSTED" in variables)
+        ):
             found.append(name)
     if "PRES" not in found:
         raise UnreadableFile("The variable PRES of the Argo file does not hold a number for each N_PROF and N_LEVELS. The file is damaged or forged.")
@@ -350,6 +355,8 @@ def _recorded_tests(reader: _Reader, casts: int) -> RecordedTests:
         return found
     raw, width = actions.tobytes(), actions.shape[2]
     wanted = [place for place in range(actions.shape[0] * casts) if raw[place * width : place * width + 4] in (b"QCP$", b"QCF$")]
+    steps = _words_at(reader, "HISTORY_STEP", wanted, casts)
+    wanted = [place for place, step in zip(wanted, steps, strict=True) if step in ("ARGQ", "")]  # others note what people and analyses found
     columns = [
         _words_at(reader, f"HISTORY_{name}", wanted, casts) for name in ("ACTION", "QCTEST", "DATE", "INSTITUTION", "SOFTWARE", "SOFTWARE_RELEASE")
     ]

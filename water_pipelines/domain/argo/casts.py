@@ -136,7 +136,8 @@ class Casts:
         The levels of cast i are `first[i]:first[i + 1]`. The place of a level within its cast is its index along N_LEVELS; levels after the
         last one that holds anything are left out.
     parameters : mapping of str to Parameter
-        By name: PRES, and those for which the archive has adjusted values. Intermediate ones (counts, phases, standard deviations) are left out.
+        By name: PRES, those for which the archive has adjusted values, and the temperature of oxygen sensors. Other intermediate ones (counts,
+        phases, standard deviations) are left out.
     profile_qc : mapping of str to str[c]
         PROFILE_<PARAM>_QC: the share of good levels, A (all) to F (none); empty where not stated.
     tests : RecordedTests

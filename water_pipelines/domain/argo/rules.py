@@ -31,6 +31,8 @@ class Rules:
         Test 6 since manual 3.3: PRES from -5 to -2.4 dbar is probably bad, and TEMP and PSAL are flagged with it. Before, PRES under -5 alone is bad.
     least_red_sea_temperature : float
         Test 7, degC: 21.7 before manual 3.2.
+    stuck_near_surface : bool
+        Test 13 for near-surface casts, whose values may well be the same: run until the beginning of 2016.
     gradient_of_core : bool
         Test 11 for TEMP and PSAL, dropped in manual 3.3.
     medd : bool
@@ -51,6 +53,7 @@ class Rules:
     bad_pressure: bool = True
     negative_pressure: bool = True
     least_red_sea_temperature: float = 21.0
+    stuck_near_surface: bool = False
     gradient_of_core: bool = False
     medd: bool = True
     deepest_pressure: str = "hundred"
@@ -77,6 +80,7 @@ _FIRST = Rules(
     bad_pressure=False,
     negative_pressure=False,
     least_red_sea_temperature=21.7,
+    stuck_near_surface=True,
     gradient_of_core=True,
     medd=False,
     deepest_pressure="tenth",
@@ -84,6 +88,7 @@ _FIRST = Rules(
     deep_adjusted=3,
 )
 _CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("2016-02-11", "manual 3.0 (2016)", {"stuck_near_surface": False}),
     ("2019-07-15", "manual 3.2 (2019)", {"least_red_sea_temperature": 21.0, "deepest_pressure": "linear"}),
     ("2020-02-25", "manual 3.3 (2020)", {"negative_pressure": True, "gradient_of_core": False, "medd": True}),
     ("2021-06-03", "manual 3.5 (2021)", {"deep_adjusted": 2}),

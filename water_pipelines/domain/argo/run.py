@@ -307,10 +307,11 @@ class _Run:
             self.fail(RealTimeTest.DIGIT_ROLLOVER, name, levels.rollovers(self.value[name], join, levels.ROLLOVER[name]), BAD)
 
     def stuck(self) -> None:
-        """Test 13; near the surface values may well be the same."""
+        """Test 13."""
+        judged = np.ones(len(self.casts), np.bool_) if self.rules.stuck_near_surface else ~self.is_near_surface
         for name in self.names:
-            self.perform(RealTimeTest.STUCK_VALUE, self.has[name] & ~self.is_near_surface)
-            chosen = levels.stuck(self.value[name], self.present[name], self.cast, len(self.casts)) & ~self.is_near_surface
+            self.perform(RealTimeTest.STUCK_VALUE, self.has[name] & judged)
+            chosen = levels.stuck(self.value[name], self.present[name], self.cast, len(self.casts)) & judged
             self.fail(RealTimeTest.STUCK_VALUE, name, chosen[self.cast], BAD)
         self._spread_bad_pressure()
 
