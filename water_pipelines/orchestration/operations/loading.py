@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from water_pipelines.domain.intervals import usual_interval_s
 from water_pipelines.domain.rules import InvalidRules, RuleSet, default_rules
-from water_pipelines.orchestration.operations import argo
+from water_pipelines.orchestration.operations import argo, argo_flagging
 from water_pipelines.orchestration.operations.facts import load_champion, load_forecast, load_model
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
@@ -280,5 +280,6 @@ LOADERS: dict[str, Loader] = {
     "forecast": load_forecast,
     "champion": load_champion,
     "act": _load_act,
+    argo_flagging.KIND: argo_flagging.load_rules,
 }
 """Kind of a landed file -> what loads it."""

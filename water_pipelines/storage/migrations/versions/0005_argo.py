@@ -220,7 +220,7 @@ create table core.argo_evaluation (
     profile_id integer not null,
     run bigint not null,
     failed bigint not null,
-    rules text not null,
+    rules text not null default '',
     since bigint not null,
     primary key (wmo, profile_id)
 );
@@ -238,11 +238,23 @@ create table core.argo_summary (
 comment on table core.argo_summary is 'What a dataset holds, in words; written once its casts were flagged first.';
 comment on column core.argo_summary.written_by is 'template, or the model that wrote it from the statistics alone.';
 
+create view core.argo_recorded_test as
+select p.wmo, p.profile_id, p.natural_id, n,
+    (e.failed >> n) & 1 = 1 as ours, ((c.tests ->> 'failed')::bigint >> n) & 1 = 1 as theirs,
+    c.tests ->> 'at' as recorded_at, c.tests ->> 'institution' as institution, c.tests ->> 'software' as software, e.rules
+from core.argo_profile as p
+join core.argo_evaluation as e on e.wmo = p.wmo and e.profile_id = p.profile_id
+cross join lateral (select coalesce(p.core_said -> 'tests', p.bgc_said -> 'tests') as tests) as c
+cross join generate_series(1, 25) as n
+where (c.tests ->> 'has_performed')::boolean and (c.tests ->> 'has_failed')::boolean
+    and (e.run >> n) & 1 = 1 and ((c.tests ->> 'performed')::bigint >> n) & 1 = 1;
+comment on view core.argo_recorded_test is 'For each cast and test n that both we and its data centre ran: whether it failed.';
+
 create view core.argo_flagged_level as
 select p.natural_id, p.wmo, p.cycle, p.direction, p.product, p.cast_number, p.at, p.latitude, p.longitude, l.*,
-    case when l.pres = 'NaN' and l.pres_adjusted = 'NaN' then 9 else coalesce(f1.flag, e.flag) end as pres_flag,
-    case when l.temp = 'NaN' and l.temp_adjusted = 'NaN' then 9 else coalesce(f2.flag, e.flag) end as temp_flag,
-    case when l.psal = 'NaN' and l.psal_adjusted = 'NaN' then 9 else coalesce(f3.flag, e.flag) end as psal_flag,
+    case when l.pres = 'NaN' then 9 else coalesce(f1.flag, e.flag) end as pres_flag,
+    case when l.temp = 'NaN' then 9 else coalesce(f2.flag, e.flag) end as temp_flag,
+    case when l.psal = 'NaN' then 9 else coalesce(f3.flag, e.flag) end as psal_flag,
     coalesce(f1.failed, 0) as pres_failed, coalesce(f2.failed, 0) as temp_failed, coalesce(f3.failed, 0) as psal_failed
 from core.argo_profile as p
 join core.argo_level as l on l.profile_id = p.profile_id and l.arrival = p.core_arrival
