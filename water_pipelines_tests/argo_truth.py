@@ -174,7 +174,7 @@ def _is_bgc_cast_alone(casts: Casts, place: int) -> bool:
     """Whether a core cast holds nothing but pressure, and its BGC file is not here: there is nothing to run the tests of values on."""
     if casts.kind[place] != FileKind.CORE or any(each.mode[place] for name, each in casts.parameters.items() if name != "PRES"):
         return False
-    return _key(casts, place) not in {_key(casts, other) for other in np.flatnonzero(casts.kind == FileKind.BGC)}
+    return _key(casts, place) not in {_key(casts, int(other)) for other in np.flatnonzero(casts.kind == FileKind.BGC)}
 
 
 def _record(casts: Casts, place: int) -> str:
@@ -207,7 +207,7 @@ def _cause(casts: Casts, place: int, test: RealTimeTest, theirs: bool, rules: Ru
             return THROUGH
         case RealTimeTest.DENSITY if theirs and _inverted(one, value, rules, through=True, least=0.0):
             return ANY_INVERSION
-        case RealTimeTest.DENSITY if theirs and any(_inverted(one, _moved(value, level), rules, through=True, least=0.0) for level in misplaced):
+        case RealTimeTest.DENSITY if theirs and any(_inverted(one, _moved(value, int(level)), rules, through=True, least=0.0) for level in misplaced):
             return SORTED
     if not theirs:
         return UNEXPLAINED
