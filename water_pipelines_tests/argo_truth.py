@@ -20,7 +20,7 @@ import numpy as np
 from water_pipelines.domain.argo import levels
 from water_pipelines.domain.argo.casts import Casts, FileKind, concatenate
 from water_pipelines.domain.argo.flags import BAD, PROBABLY_BAD, RealTimeTest
-from water_pipelines.domain.argo.rules import Rules, rules_at
+from water_pipelines.domain.argo.rules import Rules, rules_of_record
 from water_pipelines.domain.argo.run import Beside, flag_casts
 from water_pipelines.domain.series import BoolArray, FloatArray
 from water_pipelines.parsers.argo import read_argo
@@ -108,17 +108,20 @@ def read_folder(folder: Path) -> tuple[Casts, list[str]]:
 def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agreement], list[Disagreement]]:
     """Agreement per test over all casts with a record of failures, and every disagreement with its cause."""
     recorded = np.flatnonzero(casts.tests.has_failed & (casts.kind != FileKind.SYNTHETIC))
-    rules = {int(place): rules_at(casts.tests.at[place]) for place in recorded}
+    rules = {
+        int(place): rules_of_record(casts.tests.at[place], str(casts.tests.software[place]), str(casts.tests.release[place])) for place in recorded
+    }
     failed = _failed_by_era(casts, rules)
     _join_bgc(casts, failed)
     _join_files(casts, names, failed)
+    alone = _bgc_casts_alone(casts)
     agreements, disagreements = {}, []
     for test in TESTS:
         bit = np.uint64(test.bit)
-        performed = ((casts.tests.performed & bit) > 0) | ~casts.tests.has_performed
+        performed = casts.tests.has_performed & ((casts.tests.performed & bit) > 0)
         theirs_of_all = (casts.tests.failed & bit) > 0
         compared = [int(place) for place in recorded if performed[place] or theirs_of_all[place]]
-        compared = [place for place in compared if not _is_bgc_cast_alone(casts, place)]
+        compared = [place for place in compared if place not in alone]
         wrong = []
         for place in compared:
             theirs = bool(theirs_of_all[place])
@@ -170,11 +173,12 @@ def _join_files(casts: Casts, names: Sequence[str], failed: dict[int, int]) -> N
             failed[place] = whole[names[place]]
 
 
-def _is_bgc_cast_alone(casts: Casts, place: int) -> bool:
-    """Whether a core cast holds nothing but pressure, and its BGC file is not here: there is nothing to run the tests of values on."""
-    if casts.kind[place] != FileKind.CORE or any(each.mode[place] for name, each in casts.parameters.items() if name != "PRES"):
-        return False
-    return _key(casts, place) not in {_key(casts, int(other)) for other in np.flatnonzero(casts.kind == FileKind.BGC)}
+def _bgc_casts_alone(casts: Casts) -> set[int]:
+    """Core casts that hold nothing but pressure, and whose BGC file is not here: there is nothing to run the tests of values on."""
+    here = {_key(casts, int(place)) for place in np.flatnonzero(casts.kind == FileKind.BGC)}
+    modes = np.stack([each.mode for name, each in casts.parameters.items() if name != "PRES"])
+    bare = np.flatnonzero((casts.kind == FileKind.CORE) & (modes == "").all(0))
+    return {int(place) for place in bare if _key(casts, int(place)) not in here}
 
 
 def _record(casts: Casts, place: int) -> str:
@@ -238,6 +242,8 @@ def _inverted(
     one: Casts, value: dict[str, FloatArray], rules: Rules, *, through: bool = False, bridge: bool = True, least: float = levels.INVERSION
 ) -> bool:
     """Whether a cast has an inversion of at least `least`: through bad values, too, or between adjacent levels only."""
+    if not {"PRES", "TEMP", "PSAL"} <= set(value):
+        return False
     flags = flag_casts(one, Beside(NOW), rules)
     usable: BoolArray = np.ones(one.levels, np.bool_)
     for name in ("PRES", "TEMP", "PSAL"):

@@ -80,7 +80,7 @@ def test_a_bgc_file_keeps_the_modes_of_its_parameters() -> None:
     casts = casts_of(shared(f"{FLOATS}/coriolis/6903247/profiles/BR6903247_398.nc").read_bytes())
     assert casts.kind.tolist() == ["bgc"] * 4
     assert casts.data_mode.tolist() == ["R", "R", "A", "R"]
-    assert set(casts.parameters) == {"PRES", "DOXY", "NITRATE"}
+    assert set(casts.parameters) == {"PRES", "TEMP_DOXY", "DOXY", "NITRATE"}
     assert casts.parameters["DOXY"].mode.tolist() == ["", "", "A", ""]
     assert casts.parameters["DOXY"].units == "micromole/kg"
     measured = casts.cast_of_level == 2
@@ -258,3 +258,26 @@ def test_the_registry_knows_argo_files(tmp_path: Path) -> None:
     assert describe(io.BytesIO(data), Mapping()).kind == "argo"
     with pytest.raises(UnreadableFile, match="web page"):
         describe(io.BytesIO(b"<!DOCTYPE html><html><title>502</title></html>"), Mapping())
+
+
+def test_synthetic_files_state_a_mode_for_each_parameter(tmp_path: Path) -> None:
+    """A Sprof file has many casts and no mode of the cast: it is D where all parameters are, A where one is adjusted."""
+    rows = [
+        {"PRES": [1.0], "TEMP": [2.0], "DOXY": [200.0], "PARAMETER_DATA_MODE": modes, "CYCLE_NUMBER": place}
+        for place, modes in enumerate(["DDD", "RRA", "RRR"])
+    ]
+    casts = casts_of(profile_file(tmp_path / "a.nc", rows, data_type="Argo synthetic profile", without=["DATA_MODE"]))
+    assert casts.data_mode.tolist() == ["D", "A", "R"]
+    assert casts.parameters["DOXY"].mode.tolist() == ["D", "A", "R"]
+    assert casts.kind.tolist() == ["synthetic"] * 3
+
+
+def test_a_large_file_comes_in_pieces(tmp_path: Path) -> None:
+    """Three casts of 400,000 levels: two pieces, which are what the file says once they are joined."""
+    data = profile_file(tmp_path / "a.nc", [{"PRES": [1.0, 2.0], "CYCLE_NUMBER": cycle} for cycle in (1, 2, 3)], levels=400_000, container="NETCDF4")
+    pieces = [each for each in read_argo(io.BytesIO(data)) if isinstance(each, Casts)]
+    assert [len(each) for each in pieces] == [2, 1]
+    whole = concatenate(pieces)
+    assert whole.cycle.tolist() == [1, 2, 3]
+    assert whole.cast.tolist() == [0, 1, 2]
+    assert whole.parameters["PRES"].raw.tolist() == [1.0, 2.0] * 3

@@ -61,7 +61,7 @@ def unknown_platform(platform: StringArray) -> BoolArray:
     return ~known
 
 
-def impossible_date(date: TimeArray, now: np.datetime64) -> BoolArray:
+def impossible_date(date: TimeArray, now: np.datetime64 | TimeArray) -> BoolArray:
     """Test 2: before 1997 or in the future; missing dates do not fail."""
     return ~np.isnat(date) & ((date < FIRST_DAY) | (date > now))
 

@@ -109,6 +109,10 @@ ERAS = _eras()
 CURRENT = ERAS[-1][1]
 
 
+_DECODER_RELEASES = ((2, 0), (4, 3), (4, 5), (5, 2), (5, 8), (6, 5))
+"""The releases of Coriolis' decoder (COQC) that began the eras after the first."""
+
+
 def rules_at(day: np.datetime64) -> Rules:
     """The rules that were in force on a day; the first ones for NaT.
 
@@ -119,6 +123,19 @@ def rules_at(day: np.datetime64) -> Rules:
     if not np.isnat(day):
         place = max(0, int(np.searchsorted([since for since, _ in ERAS], day.astype("datetime64[us]"), side="right")) - 1)
     return ERAS[place][1]
+
+
+def rules_of_record(day: np.datetime64, software: str, release: str) -> Rules:
+    """The rules by which a record of HISTORY_QCTEST was made: by the release of Coriolis' decoder where it made it, else by the day.
+
+    >>> rules_of_record(np.datetime64("2024-03-01"), "COQC", "6.2").reversal
+    0.0
+    """
+    parts = release.split(".")
+    if software != "COQC" or not all(part.isdigit() for part in parts):
+        return rules_at(day)
+    version = tuple(int(part) for part in parts)
+    return ERAS[sum(version >= each for each in _DECODER_RELEASES)][1]
 
 
 def named(name: str, settings: Mapping[str, Any] | None = None) -> Rules:

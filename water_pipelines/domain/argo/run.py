@@ -14,7 +14,7 @@ from water_pipelines.domain.argo import levels, positions, previous
 from water_pipelines.domain.argo.casts import Casts, GreyList, Parameter
 from water_pipelines.domain.argo.flags import BAD, GOOD, INTERPOLATED, MISSING, PROBABLY_BAD, PROBABLY_GOOD, CastFlags, ParameterFlags, RealTimeTest
 from water_pipelines.domain.argo.rules import CURRENT, Rules
-from water_pipelines.domain.series import BoolArray, FloatArray, Int64Array
+from water_pipelines.domain.series import BoolArray, FloatArray, Int64Array, TimeArray
 
 _DEEP_TYPES = ("838", "849", "862", "864", "874")
 """WMO instrument types of floats that go below 2000 dbar: ARVOR-D, APEX-D, SOLO-D, NINJA-D, XUANWU."""
@@ -28,8 +28,8 @@ class Beside:
 
     Parameters
     ----------
-    now : datetime64[us]
-        Later dates are impossible: when the file arrived, or when the tests are run.
+    now : datetime64[us], or datetime64[us][c]
+        Later dates are impossible: when the files arrived, or when the tests are run.
     land : LandMask, optional
         For test 4.
     grey : GreyList, optional
@@ -40,7 +40,7 @@ class Beside:
         Casts of floats with a CTD of RBR that was made before April 2021, for test 24.
     """
 
-    now: np.datetime64
+    now: np.datetime64 | TimeArray
     land: positions.LandMask | None = None
     grey: GreyList | None = None
     profile_pressure: FloatArray | None = None
