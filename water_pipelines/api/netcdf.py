@@ -36,12 +36,12 @@ def profile_netcdf(profile: Mapping[str, Any], levels: Levels) -> bytes:
         "PLATFORM_NUMBER": _texts([str(profile["wmo"])], 8),
         "PROJECT_NAME": _texts([said["project_name"]], 64),
         "PI_NAME": _texts([said["pi_name"]], 64),
-        "STATION_PARAMETERS": _texts([names], 16, ("N_PROF", "N_PARAM")),
+        "STATION_PARAMETERS": _texts([names], 64 if max(map(len, names), default=0) > 16 else 16, ("N_PROF", "N_PARAM")),
         "CYCLE_NUMBER": _of_cast(np.array([profile["cycle"]], dtype=np.int32)),
-        "DIRECTION": _texts([profile["direction"]], 1),
+        "DIRECTION": _characters(profile["direction"], "N_PROF"),
         "DATA_CENTRE": _texts([profile["data_centre"]], 2),
-        "DATA_MODE": _texts([profile["data_mode"]], 1),
-        "PARAMETER_DATA_MODE": _texts([[_modes(profile).get(name, " ") for name in names]], 1, ("N_PROF", "N_PARAM")),
+        "DATA_MODE": _characters(profile["data_mode"] or " ", "N_PROF"),
+        "PARAMETER_DATA_MODE": _characters("".join(_modes(profile).get(name, " ") for name in names), "N_PARAM", ("N_PROF",)),
         "PLATFORM_TYPE": _texts([said["platform_type"]], 32),
         "FLOAT_SERIAL_NO": _texts([said["float_serial_no"]], 32),
         "WMO_INST_TYPE": _texts([said["wmo_inst_type"]], 4),
@@ -49,24 +49,31 @@ def profile_netcdf(profile: Mapping[str, Any], levels: Levels) -> bytes:
         "CONFIG_MISSION_NUMBER": _of_cast(np.array([said["config_mission_number"]], dtype=np.int32)),
         "POSITIONING_SYSTEM": _texts([said["positioning_system"]], 8),
         "JULD": _time(profile["at"]),
-        "JULD_QC": _qc(np.array([_code(profile["at_qc"])]), ("N_PROF",)),
+        "JULD_QC": _characters(_qc(_code(profile["at_qc"])), "N_PROF"),
         "JULD_LOCATION": _time(profile["located_at"]),
         "LATITUDE": _place(profile["latitude"], "degree_north"),
         "LONGITUDE": _place(profile["longitude"], "degree_east"),
-        "POSITION_QC": _qc(np.array([_code(profile["position_qc"])]), ("N_PROF",)),
+        "POSITION_QC": _characters(_qc(_code(profile["position_qc"])), "N_PROF"),
     }
     for name in names:
-        of, unit = levels.parameters[name], {"units": levels.units.get(name, "")}
+        of, unit = _filled(levels.parameters[name]), {"units": levels.units.get(name, "")}
         for suffix, column in (("", "raw"), ("_ADJUSTED", "adjusted"), ("_ADJUSTED_ERROR", "error")):
             variables[f"{name}{suffix}"] = _of_levels(of[column].astype(np.float32), unit, _FILL)
         for suffix, column in (("_QC", "qc"), ("_ADJUSTED_QC", "adjusted_qc")):
-            variables[f"{name}{suffix}"] = _qc(of[column][None, :], ("N_PROF", "N_LEVELS"))
+            variables[f"{name}{suffix}"] = _characters(_qc(of[column]), "N_LEVELS", ("N_PROF",))
         flags = {"long_name": "flag of this platform's real-time tests, 1 good to 4 bad", "comment": str(profile["rules"] or "not evaluated yet")}
         if profile["rules"] is not None:
             variables[f"{name}_WATER_FLAG"] = _of_levels(of["flag"].astype(np.int8), flags)
             variables[f"{name}_WATER_FAILED"] = _of_levels(of["failed"].astype(np.int32), {"long_name": "sum of 2^n over the tests n that failed"})
     attributes = {"title": "Argo float vertical profile", "Conventions": "Argo-3.1 CF-1.6", "featureType": "trajectoryProfile", "id": profile["id"]}
     return bytes(Dataset(variables, attrs=attributes).to_netcdf(format="NETCDF3_CLASSIC", engine="scipy"))
+
+
+def _filled(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The columns of a parameter; an empty cast has one level at which everything is missing, as in the archive's files."""
+    if len(columns["raw"]):
+        return columns
+    return {name: np.array([np.nan if column.dtype.kind == "f" else -1 if name.endswith("qc") else 0]) for name, column in columns.items()}
 
 
 def _modes(profile: Mapping[str, Any]) -> dict[str, str]:
@@ -89,9 +96,13 @@ def _text(text: str, width: int, name: str | None = None) -> Variable:
 def _texts(texts: Any, width: int, dimensions: tuple[str, ...] = ("N_PROF",)) -> Variable:
     flat = np.array(texts, dtype=object)
     padded = np.array([_padded(str(each), width) for each in flat.ravel()], dtype=f"S{width}").reshape(flat.shape)
-    if width == 1:
-        return _variable(dimensions, padded)
     return _variable(dimensions, padded, char_dim_name=f"STRING{width}")
+
+
+def _characters(text: str, name: str, dimensions: tuple[str, ...] = ()) -> Variable:
+    """A character for each place along a dimension, which xarray takes for one text along it."""
+    array = np.array(text.encode("ascii", "replace"), dtype=f"S{len(text)}")
+    return _variable(dimensions, array.reshape((1,) * len(dimensions)), char_dim_name=name)
 
 
 def _padded(text: str, width: int) -> bytes:
@@ -106,13 +117,12 @@ def _of_levels(values: Any, attributes: Mapping[str, Any], fill: Any = None) -> 
     return _variable(("N_PROF", "N_LEVELS"), values[None, :], attributes, _FillValue=fill)
 
 
-def _code(qc: int | None) -> int:
-    return -1 if qc is None else qc
+def _code(qc: int | None) -> Any:
+    return np.array([-1 if qc is None else qc])
 
 
-def _qc(codes: Any, dimensions: tuple[str, ...]) -> Variable:
-    characters = np.where(codes < 0, 32, codes + 48).astype(np.uint8).view("S1")
-    return _variable(dimensions, characters)
+def _qc(codes: Any) -> str:
+    return "".join(" " if code < 0 else str(code) for code in codes.tolist())
 
 
 def _time(at: Any) -> Variable:

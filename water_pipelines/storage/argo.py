@@ -6,6 +6,7 @@ files join the casts of their core files. What files state is kept here; the fla
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC
@@ -39,7 +40,6 @@ ASSETS = ("core/argo_float", "core/argo_profile", "core/argo_level", "core/argo_
 SUMMARY = "core/argo_summary"
 _ONE_LOADER = 5_601_011
 _TECHNICAL_VALUES = 500
-_LARGEST_INTEGER = 1 << 53  # beyond it, JSON's readers differ
 _LEVELS_AT_ONCE = 250_000
 _STORED_BITS = np.uint64((1 << 62) - 1)  # the tests have numbers up to 25 or so; what files write beyond is no test
 
@@ -209,7 +209,7 @@ class _Load:
             best = self._best.get((key, part))
             if best is None or best[0] <= rank:
                 self._best[key, part] = (rank, arrival, number, position)
-            self._ledger.append((*key, part, arrival, name, modes[position], counts[position]))
+            self._ledger.append((*key, part, arrival, _text(name), _text(modes[position]), counts[position]))
         for wmo, position in {key[0]: position for position, key in enumerate(keys)}.items():
             self._say(wmo, "profile", (False, arrival), _float_of(casts, position))
         self._seen[arrival, number] = _Seen(keys, part, np.zeros(len(casts), dtype=np.bool_))
@@ -309,7 +309,7 @@ class _Load:
     def _number_of(self, name: str, unit: str) -> int:
         if name not in self._parameters:
             row = self._connection.execute(
-                "insert into core.argo_parameter (name, unit) values (%s, %s) returning parameter_id", (name, unit)
+                "insert into core.argo_parameter (name, unit) values (%s, %s) returning parameter_id", (_text(name), _text(unit))
             ).fetchone()
             assert row is not None
             self._parameters[name] = row[0]
@@ -526,7 +526,7 @@ def _row(key: Key, profile: _Profile) -> dict[str, Any]:
         "data_mode": said["data_mode"],
         "data_centre": said["data_centre"],
         "vertical_sampling_scheme": said["vertical_sampling_scheme"],
-        "parameters": list(dict.fromkeys(name for each in both for name in each["modes"])),
+        "parameters": sorted({name for each in both for name in each["modes"]}, key=_place_of),
         "levels": max(each["levels"] for each in both),
         "pressure_min_dbar": said["pressure_min"],
         "pressure_max_dbar": said["pressure_max"],
@@ -536,6 +536,11 @@ def _row(key: Key, profile: _Profile) -> dict[str, Any]:
         "bgc_arrival": profile.rank["bgc"][1] if bgc else None,
         "bgc_said": bgc,
     }
+
+
+def _place_of(parameter: str) -> tuple[int, str]:
+    """Pressure, temperature and salinity come first, then the others by name."""
+    return (CORE_PARAMETERS.index(parameter) if parameter in CORE_PARAMETERS else len(CORE_PARAMETERS), parameter)
 
 
 def _known(qc: int) -> int | None:
@@ -685,7 +690,11 @@ def _upsert(connection: Connection, table: str, key: Sequence[str], rows: Sequen
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode().replace("\\u0000", "")
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a large number without a fraction comes back from jsonb as an integer, which may have more than 64 bits
+        text = json.dumps(value, allow_nan=False)
+    return text.replace("\\u0000", "")
 
 
 def _times(times: NDArray[np.datetime64]) -> list[str | None]:
@@ -694,6 +703,11 @@ def _times(times: NDArray[np.datetime64]) -> list[str | None]:
 
 def _numbers(values: NDArray[Any]) -> list[float | None]:
     return [value if np.isfinite(value) else None for value in values.astype(np.float64).tolist()]
+
+
+def _text(text: str) -> str:
+    """Without NULs, which files pad texts with and PostgreSQL does not keep."""
+    return text.replace("\0", "")
 
 
 def _plain(value: Any) -> Any:
@@ -708,6 +722,4 @@ def _plain(value: Any) -> Any:
         return _times(np.array([value]))[0]
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
-        value = float(value)
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -26,10 +26,11 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Judged:
-    """Casts with what the tests found."""
+    """Casts with what the tests found, and what the tests went by, in words."""
 
     stored: StoredCasts
     flags: CastFlags
+    rules: str
 
 
 def flag_rows(connection: Connection, judged: Judged) -> Columns:
@@ -66,7 +67,7 @@ def stage_flags(snapshot: Snapshot, judged: Sequence[Judged]) -> list[StagedTabl
         "failed": ("int8", [each.flags.failed for each in judged]),
     }
     evaluated = stage(snapshot, EVALUATION, {name: (kind, np.concatenate([nothing, *parts])) for name, (kind, parts) in columns.items()})
-    for rules in {each.flags.rules for each in judged}:
+    for rules in {each.rules for each in judged}:
         snapshot.connection.execute(sql.SQL("update {} set rules = %s").format(sql.Identifier(evaluated.name)), (rules,))
     return [staged, evaluated]
 

@@ -95,13 +95,17 @@ def read_grey_list(connection: Connection) -> GreyList | None:
     )
 
 
+def _text(text: str) -> str:
+    return text.replace("\0", "")
+
+
 def _columns(grey: GreyList) -> list[list[Any]]:
     return [
         [int(wmo) if wmo.isdecimal() else None for wmo in grey.platform_number.tolist()],
-        grey.parameter.tolist(),
+        [_text(each) for each in grey.parameter.tolist()],
         [str(day) for day in grey.start.astype("datetime64[D]")],
         [None if np.isnat(day) else str(day) for day in grey.end.astype("datetime64[D]")],
         grey.flag.tolist(),
-        grey.comment.tolist(),
-        grey.data_centre.tolist(),
+        [_text(each) for each in grey.comment.tolist()],
+        [_text(each) for each in grey.data_centre.tolist()],
     ]

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, cast
 
 import numpy as np
 import yaml
 
 from water_pipelines.domain.argo.casts import FileKind, FloatMeta
-from water_pipelines.domain.argo.flags import CastFlags, names_of
-from water_pipelines.domain.argo.positions import LandMask
+from water_pipelines.domain.argo.flags import names_of
 from water_pipelines.domain.argo.rules import CURRENT, ERAS, Rules, named
 from water_pipelines.domain.series import BoolArray, FloatArray
 from water_pipelines.orchestration.operations.landing import land_bytes
@@ -59,15 +57,18 @@ def judge(snapshot: Snapshot, wmos: Sequence[int], rules: Rules) -> list[Judged]
     for chosen in (~is_synthetic, is_synthetic):
         if chosen.any():
             of = StoredCasts(stored.casts.take(chosen), stored.profile_id[chosen])
-            judged.append(Judged(of, _flags(of, metas, grey, arrived[chosen], rules)))
+            judged.append(_judge(of, metas, grey, arrived[chosen], rules))
     return judged
 
 
-def _flags(stored: StoredCasts, metas: Mapping[str, FloatMeta], grey: Any, arrived: Any, rules: Rules) -> CastFlags:
+def _judge(stored: StoredCasts, metas: Mapping[str, FloatMeta], grey: Any, arrived: Any, rules: Rules) -> Judged:
     from water_pipelines.domain.argo.run import Beside, flag_casts
+    from water_pipelines.parsers.argo_land import land_mask
 
     now = cast(np.datetime64, arrived)  # one for each cast: a later date than its arrival is impossible, whenever it is judged
-    return flag_casts(stored.casts, Beside(now, _land(), grey, _profile_pressure(stored, metas), _old_rbr(stored, metas)), rules)
+    land = land_mask()
+    beside = Beside(now, land, grey, _profile_pressure(stored, metas), _old_rbr(stored, metas))
+    return Judged(stored, flag_casts(stored.casts, beside, rules), f"{rules.name}; land by {land.variant}")
 
 
 def _profile_pressure(stored: StoredCasts, metas: Mapping[str, FloatMeta]) -> FloatArray:
@@ -199,8 +200,3 @@ def rules_of(data: bytes) -> Rules:
         return _known(named(str(said.get("name", "own rules")), said["settings"]))
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
         raise UnreadableFile(f"it chooses no rules of the real-time tests: {error}. Eras: {'; '.join(each.name for _, each in ERAS)}") from error
-
-
-@cache
-def _land() -> LandMask | None:
-    return None
