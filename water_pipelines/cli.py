@@ -396,6 +396,42 @@ def explain(
     output.draw(tree(found))
 
 
+argo_app = typer.Typer(name="argo", help="Argo floats.", epilog=_CODES, no_args_is_help=True)
+app.add_typer(argo_app)
+
+
+@argo_app.command("rules", epilog=_CODES)
+def argo_rules(
+    test8: Annotated[
+        str | None, typer.Option("--test8", help="Version of test 8 (pressure increasing): 2024 or before-2024.", show_default=False)
+    ] = None,
+    era: Annotated[str | None, typer.Option(help="All tests as of a manual, such as 'manual 3.5 (2021)'.", show_default=False)] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell which profiles other versions of the real-time tests would flag otherwise; with --yes, let all be flagged by them."""
+    from water_pipelines.commands import argo
+    from water_pipelines.orchestration.operations.acts import CannotAct
+    from water_pipelines.orchestration.operations.argo_flagging import CannotChange
+
+    if test8 is None and era is None:
+        raise typer.BadParameter("name what is to change: --test8 or --era")
+    output = Output(as_json=as_json)
+    with _explained(output):
+        try:
+            found = argo.change_rules(_settings(), era=era, test8=test8, yes=yes)
+        except (CannotAct, CannotChange, StoreError) as error:
+            _fail(output, str(error), INCOMPLETE)
+    for each in found.changed:
+        output.tell(**asdict(each))
+    output.tell(rules=found.rules.name, casts=found.casts, changed=len(found.changed), done=yes)
+    rows = [(each.id, each.values, ", ".join(each.failed), ", ".join(each.would_fail)) for each in found.changed]
+    output.table(
+        ("profile", "values", "failed", "fails by these rules"), rows, title=f"{found.rules.name}: {len(rows)} of {found.casts} casts change"
+    )
+    output.say("all casts are stale; the next settle flags them" if yes else "nothing was changed; add --yes to do it")
+
+
 def _act(make: Any, *, yes: bool, as_json: bool) -> None:
     """Ask or do an act, and tell."""
     from water_pipelines.commands import acts as acting

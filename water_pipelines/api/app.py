@@ -18,6 +18,7 @@ from water_pipelines.api.files import store_of
 from water_pipelines.api.requests import RequestIds
 from water_pipelines.api.routes import (
     anomalies,
+    argo,
     changes,
     dashboard,
     datasets,
@@ -39,7 +40,7 @@ from water_pipelines.storage.server import server_for
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
     module.router
-    for module in (status, stations, time_series, nodes, predictions, quality, anomalies, changes, lineage, datasets, processing, dashboard)
+    for module in (status, stations, time_series, nodes, predictions, quality, anomalies, argo, changes, lineage, datasets, processing, dashboard)
 )
 
 _DESCRIPTION = """

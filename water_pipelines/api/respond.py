@@ -124,6 +124,15 @@ class Csv:
     following: str | None
 
 
+@dataclass(frozen=True)
+class File:
+    """An answer as a file that is made of what was read: the same state gives the same bytes."""
+
+    content: bytes
+    media_type: str
+    name: str
+
+
 class Responder:
     """Answers one request of one reader from one state of the database."""
 
@@ -139,7 +148,7 @@ class Responder:
         with reading(self._request.app.state.database) as state:
             return read(state)
 
-    def __call__(self, read: Callable[[Reading], Body | Csv], page: Page | None = None) -> Response:
+    def __call__(self, read: Callable[[Reading], Body | Csv | File], page: Page | None = None) -> Response:
         """Send what `read` finds in the state that is asked for; a later page is read in the state of the first."""
         pinned = page.cursor.change if page and page.cursor else None
         if self._is_of_values and page and page.cursor and pinned is None:
@@ -189,7 +198,10 @@ def next_of(following: Key | datetime | None, state: Reading | None) -> str | No
     return str(Cursor(key, state.number if state else None))
 
 
-def _encode(answer: Body | Csv, headers: dict[str, str]) -> Response:
+def _encode(answer: Body | Csv | File, headers: dict[str, str]) -> Response:
+    if isinstance(answer, File):
+        named = {**headers, "Content-Disposition": f'attachment; filename="{answer.name}"', "X-Content-Type-Options": "nosniff"}
+        return Response(answer.content, media_type=answer.media_type, headers=named)
     if isinstance(answer, Csv):
         if answer.following:
             headers = {**headers, "Water-Next": answer.following}

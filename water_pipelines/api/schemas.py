@@ -522,6 +522,45 @@ class DatasetSeries(Shape):
     rejected: int
 
 
+class ArgoAgreement(Shape):
+    """How our outcome of a real-time test agrees with what the data centre recorded in HISTORY_QCTEST, by casts that both tested."""
+
+    test: int
+    name: str
+    compared: int
+    agree: int
+    ours_only: int = Field(description="Casts that failed by us alone.")
+    theirs_only: int = Field(description="Casts that failed by the data centre alone.")
+
+
+class ArgoSummary(Shape):
+    """What a dataset holds, in words."""
+
+    text: str
+    written_by: str = Field(description="template, or the model that wrote it from the statistics alone.")
+    statistics: dict[str, Any]
+
+
+class ArgoCurrent(Shape):
+    """The casts whose current version came by a dataset."""
+
+    casts: int
+    floats: int
+    first_at: datetime | None
+    last_at: datetime | None
+    evaluated: int
+    with_failed_tests: int
+
+
+class ArgoDataset(Shape):
+    """What a dataset holds of Argo."""
+
+    casts: int
+    current: ArgoCurrent
+    agreement: list[ArgoAgreement]
+    summary: ArgoSummary | None = Field(description="Null until its casts were flagged first.")
+
+
 class DatasetDetail(Dataset):
     """A dataset with how it was read and what it touched."""
 
@@ -531,6 +570,7 @@ class DatasetDetail(Dataset):
     parser_version: str | None
     series_count: int
     series: list[DatasetSeries] = Field(description="The first hundred, by natural id.")
+    argo: ArgoDataset | None = Field(description="What it holds of Argo; null for other files.")
 
 
 class ProcessingJob(Shape):
@@ -719,6 +759,228 @@ class PlatformStatus(Shape):
     stages: list[Stage]
 
 
+ArgoMode = Literal["R", "A", "D", ""]
+ArgoQc = Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+_OF_CASTS = "Of all casts that are current."
+
+
+class ArgoPlace(Shape):
+    """A position in time."""
+
+    at: datetime | None
+    latitude: float | None
+    longitude: float | None
+
+
+class ArgoFloat(Shape):
+    """A float, as its meta file and its profiles describe it."""
+
+    wmo: int
+    platform_type: str | None
+    maker: str | None
+    wmo_inst_type: str | None
+    serial_no: str | None
+    firmware_version: str | None
+    data_centre: str | None
+    project_name: str | None
+    pi_name: str | None
+    positioning_system: str | None
+    profiles: int
+    first_at: datetime | None = Field(description=_OF_CASTS)
+    last_at: datetime | None = Field(description=_OF_CASTS)
+    parameters: list[str] = Field(description=_OF_CASTS)
+    launch: ArgoPlace
+    last_position: ArgoPlace | None
+
+
+class ArgoFloatPage(Shape):
+    """Floats, by WMO number."""
+
+    items: list[ArgoFloat]
+    next: str | None
+
+
+class ArgoSensor(Shape):
+    """A sensor, in the words of the meta file."""
+
+    name: str
+    maker: str
+    model: str
+    serial_no: str
+
+
+class ArgoMeasured(Shape):
+    """A parameter that a float measures, in the words of the meta file."""
+
+    name: str
+    sensor: str
+    units: str
+    accuracy: str
+    resolution: str
+
+
+class ArgoTechnical(Shape):
+    """A technical value, and the cycle that it is of."""
+
+    cycle: int
+    value: str
+
+
+class ArgoFloatDetail(ArgoFloat):
+    """A float with its sensors, missions and technical values."""
+
+    change: int
+    sensors: list[ArgoSensor]
+    measured: list[ArgoMeasured]
+    launch_configuration: dict[str, float | None]
+    missions: dict[str, dict[str, float | None]]
+    technical: dict[str, ArgoTechnical]
+    agreement: list[ArgoAgreement]
+
+
+class ArgoProfile(Shape):
+    """A cast in its current version."""
+
+    id: str
+    wmo: int
+    cycle: int
+    direction: Literal["A", "D"] = Field(description="A ascending, D descending.")
+    product: Literal["core", "synthetic"]
+    number: int = Field(description="Place among the casts of its cycle; 0 is the primary one.")
+    at: datetime | None
+    at_qc: ArgoQc | None = Field(description="The data centre's flag of the date.")
+    latitude: float | None
+    longitude: float | None
+    position_qc: ArgoQc | None
+    data_mode: ArgoMode = Field(description="R real time, A adjusted, D delayed.")
+    data_centre: str
+    vertical_sampling_scheme: str
+    parameters: list[str]
+    pressure_min_dbar: float | None
+    pressure_max_dbar: float | None
+    updated_at: datetime | None = Field(description="DATE_UPDATE of its file.")
+    level_count: int
+    failed: list[str] | None = Field(description="The real-time tests that failed for any of its values; null while it is not evaluated.")
+
+
+class ArgoProfilePage(Shape):
+    """Casts."""
+
+    items: list[ArgoProfile]
+    next: str | None
+
+
+class ArgoFlag(Shape):
+    """Our flag of a date or a position, and the tests that it failed; null while it is not evaluated."""
+
+    flag: ArgoQc | None
+    failed: list[str] | None
+
+
+class ArgoRecorded(Shape):
+    """What HISTORY_QCTEST says."""
+
+    at: datetime | None
+    performed: list[str] | None
+    failed: list[str] | None
+    institution: str
+    software: str
+    release: str
+
+
+class ArgoTests(Shape):
+    """The real-time tests of a cast: ours, by the version of the rules, and those that the data centre recorded."""
+
+    rules: str | None
+    run: list[str] | None
+    failed: list[str] | None
+    recorded: ArgoRecorded | None
+
+
+class ArgoParameter(Shape):
+    """One parameter by level; null where a value or a flag is missing."""
+
+    unit: str
+    mode: ArgoMode | None
+    raw: list[float | None]
+    adjusted: list[float | None]
+    error: list[float | None] = Field(description="Of the adjusted values.")
+    qc: list[ArgoQc | None] = Field(description="The data centre's flags of the raw values.")
+    adjusted_qc: list[ArgoQc | None]
+    flag: list[ArgoQc | None] = Field(description="Ours, of the raw values: 1 good to 4 bad, 9 missing.")
+    failed: list[list[str] | None] = Field(description="The real-time tests that each value failed.")
+
+
+class ArgoLevels(Shape):
+    """Levels by column."""
+
+    level: list[int] = Field(description="Index along N_LEVELS.")
+    parameters: dict[str, ArgoParameter]
+
+
+class ArgoRevision(Shape):
+    """A version of a cast, or of its BGC part, as a file brought it."""
+
+    part: Literal["core", "bgc"]
+    data_mode: ArgoMode
+    levels: int
+    member: str = Field(description="Within an archive; empty for a file by itself.")
+    dataset: UUID
+    file: str
+    arrived_at: datetime
+    change: int
+    is_current: bool
+
+
+class ArgoProfileDetail(ArgoProfile):
+    """A cast with its levels."""
+
+    change: int
+    date: ArgoFlag
+    position: ArgoFlag
+    tests: ArgoTests
+    levels: ArgoLevels
+    revisions: list[ArgoRevision]
+
+
+class ArgoGeometry(Shape):
+    """GeoJSON: longitude and latitude in degrees."""
+
+    type: Literal["Point", "LineString"]
+    coordinates: list[float] | list[list[float]]
+
+
+class ArgoTrackProperties(Shape):
+    """The line through the casts of a float has its number only."""
+
+    wmo: int | None = None
+    source: Literal["track", "launch", "profile", "trajectory"]
+    cycle: int | None = None
+    direction: Literal["A", "D"] | None = None
+    at: datetime | None = None
+    qc: ArgoQc | None = None
+    accuracy: str | None = None
+    profile: str | None = None
+    flag: ArgoQc | None = None
+    failed: list[str] | None = None
+
+
+class ArgoFeature(Shape):
+    """A position, or the line through all."""
+
+    type: Literal["Feature"]
+    geometry: ArgoGeometry
+    properties: ArgoTrackProperties
+
+
+class ArgoTrack(Shape):
+    """The positions of a float as GeoJSON."""
+
+    type: Literal["FeatureCollection"]
+    change: int
+    features: list[ArgoFeature]
+
+
 class ProblemDetails(Shape):
     """An error (RFC 9457)."""
 
@@ -809,6 +1071,59 @@ _DATASET: dict[str, Any] = {
         "rejected": f"/api/v1/datasets/{_JOB_ID}/rejected",
         "job": f"/api/v1/datasets/jobs/{_JOB_ID}",
     },
+}
+
+_ARGO_FLOAT: dict[str, Any] = {
+    "wmo": 6903247,
+    "platform_type": "PROVOR_III",
+    "maker": "NKE",
+    "wmo_inst_type": "836",
+    "serial_no": "P41305-17FR001",
+    "firmware_version": "1.07",
+    "data_centre": "IF",
+    "project_name": "NAOS",
+    "pi_name": "A. N. Example",
+    "positioning_system": "GPS",
+    "profiles": 299,
+    "first_at": "2018-10-05T10:21:00Z",
+    "last_at": "2022-07-19T10:47:00Z",
+    "parameters": ["DOXY", "PRES", "PSAL", "TEMP"],
+    "launch": {"at": "2018-10-05T06:00:00Z", "latitude": 34.5, "longitude": 25.1},
+    "last_position": {"at": "2022-07-19T10:47:00Z", "latitude": 34.8, "longitude": 25.4},
+}
+_ARGO_AGREEMENT: dict[str, Any] = {"test": 9, "name": "spike", "compared": 108, "agree": 107, "ours_only": 0, "theirs_only": 1}
+_ARGO_PROFILE: dict[str, Any] = {
+    "id": "6903247_001",
+    "wmo": 6903247,
+    "cycle": 1,
+    "direction": "A",
+    "product": "core",
+    "number": 0,
+    "at": "2018-10-05T10:21:00Z",
+    "at_qc": 1,
+    "latitude": 34.5,
+    "longitude": 25.1,
+    "position_qc": 1,
+    "data_mode": "A",
+    "data_centre": "IF",
+    "vertical_sampling_scheme": "Primary sampling: averaged",
+    "parameters": ["PRES", "TEMP", "PSAL"],
+    "pressure_min_dbar": 4.5,
+    "pressure_max_dbar": 985.2,
+    "updated_at": "2018-10-06T03:00:00Z",
+    "level_count": 2,
+    "failed": ["spike"],
+}
+_ARGO_TEMP: dict[str, Any] = {
+    "unit": "degree_Celsius",
+    "mode": "A",
+    "raw": [25.125, 31.5],
+    "adjusted": [25.125, 31.5],
+    "error": [0.002, None],
+    "qc": [1, 4],
+    "adjusted_qc": [1, 4],
+    "flag": [1, 4],
+    "failed": [[], ["spike"]],
 }
 
 EXAMPLES: dict[type[Shape], dict[str, Any]] = {
@@ -976,6 +1291,72 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
             "next": None,
         },
     },
+    ArgoFloatPage: {"items": [_ARGO_FLOAT], "next": None},
+    ArgoFloatDetail: {
+        **_ARGO_FLOAT,
+        "change": 42,
+        "sensors": [{"name": "CTD_TEMP", "maker": "SBE", "model": "SBE41CP", "serial_no": "10482"}],
+        "measured": [{"name": "TEMP", "sensor": "CTD_TEMP", "units": "degree_Celsius", "accuracy": "0.002", "resolution": "0.001"}],
+        "launch_configuration": {"CONFIG_ParkPressure_dbar": 1000.0},
+        "missions": {"1": {"CONFIG_ProfilePressure_dbar": 1000.0}},
+        "technical": {"VOLTAGE_BatteryPumpStartProfile_volts": {"cycle": 299, "value": "10.1"}},
+        "agreement": [_ARGO_AGREEMENT],
+    },
+    ArgoProfilePage: {"items": [_ARGO_PROFILE], "next": _CURSOR},
+    ArgoProfileDetail: {
+        **_ARGO_PROFILE,
+        "change": 42,
+        "date": {"flag": 1, "failed": []},
+        "position": {"flag": 1, "failed": []},
+        "tests": {
+            "rules": "manual 3.6 with the changes of 2024",
+            "run": ["impossible_date", "spike"],
+            "failed": ["spike"],
+            "recorded": {
+                "at": "2018-10-06T03:00:00Z",
+                "performed": ["impossible_date", "spike"],
+                "failed": ["spike"],
+                "institution": "IF",
+                "software": "COQC",
+                "release": "3.2",
+            },
+        },
+        "levels": {"level": [0, 1], "parameters": {"TEMP": _ARGO_TEMP}},
+        "revisions": [
+            {
+                "part": "core",
+                "data_mode": "A",
+                "levels": 2,
+                "member": "",
+                "dataset": _JOB_ID,
+                "file": "R6903247_001.nc",
+                "arrived_at": "2026-03-01T12:00:00Z",
+                "change": 42,
+                "is_current": True,
+            }
+        ],
+    },
+    ArgoTrack: {
+        "type": "FeatureCollection",
+        "change": 42,
+        "features": [
+            {
+                "type": "Feature",
+                "geometry": {"type": "Point", "coordinates": [25.1, 34.5]},
+                "properties": {
+                    "source": "profile",
+                    "cycle": 1,
+                    "direction": "A",
+                    "at": "2018-10-05T10:21:00Z",
+                    "qc": 1,
+                    "accuracy": None,
+                    "profile": "6903247_001",
+                    "flag": 1,
+                    "failed": [],
+                },
+            }
+        ],
+    },
     DatasetPage: {"items": [_DATASET], "next": _CURSOR},
     DatasetDetail: {
         **_DATASET,
@@ -996,6 +1377,7 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
                 "rejected": 0,
             }
         ],
+        "argo": None,
     },
     RejectedPage: {"items": [{"position": 0, "source_row": 17, "text": "2026-03-01 04:00,n/a", "reason": "n/a is no number"}], "next": None},
     Lineage: {
@@ -1093,9 +1475,13 @@ PROBLEM_EXAMPLE: dict[str, Any] = {
 }
 
 
-def answers(shape: type[Shape], *, csv: str | None = None, statuses: tuple[int, ...] = (400, 404, 410, 422, 503)) -> dict[int | str, dict[str, Any]]:
+def answers(
+    shape: type[Shape], *, csv: str | None = None, binary: str | None = None, statuses: tuple[int, ...] = (400, 404, 410, 422, 503)
+) -> dict[int | str, dict[str, Any]]:
     """What a route may answer, for the OpenAPI document: its shape, and problem details."""
-    content = {} if csv is None else {"text/csv": {"example": csv, "schema": {"type": "string"}}}
+    content: dict[str, Any] = {} if csv is None else {"text/csv": {"example": csv, "schema": {"type": "string"}}}
+    if binary is not None:
+        content[binary] = {"schema": {"type": "string", "format": "binary"}}
     problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _PROBLEM_SCHEMA, "example": PROBLEM_EXAMPLE}}}
     return {200: {"model": shape, "description": shape.__doc__, "content": content}, **dict.fromkeys(statuses, problem)}
 

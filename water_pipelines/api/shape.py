@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from water_pipelines.domain.argo.flags import RealTimeTest
 from water_pipelines.domain.flags import names_of
 from water_pipelines.storage.served.columns import Columns
 from water_pipelines.storage.served.forecasts import Forecast
@@ -70,6 +71,12 @@ def forecast(found: Forecast) -> dict[str, Any]:
         "model": found.models,
         "scores": found.scores,
     }
+
+
+def argo_agreement(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How our tests of Argo casts agree with those of the data centres, by the names of the tests."""
+    names = {test.value: test.name.lower() for test in RealTimeTest}
+    return [{**row, "name": names[row["test"]]} for row in rows if row["test"] in names]
 
 
 def values(found: Columns) -> dict[str, Any]:

@@ -77,4 +77,4 @@ def _platform(api: Api, status: dict[str, object]) -> Iterator[Missing]:
     assert isinstance(stages, list)
     for stage in stages:
         if stage["stale_units"]:
-            yield Missing(f"stage {stage['asset']}", f"{stage['stale_units']} days are still to be computed")
+            yield Missing(f"stage {stage['asset']}", f"{stage['stale_units']} units are still to be computed")

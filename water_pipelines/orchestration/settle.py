@@ -19,16 +19,17 @@ from water_pipelines.domain.reach import SAME_DAY, Reach
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage import computed, loads, staging, stale
 from water_pipelines.storage.computed import Unlogged
-from water_pipelines.storage.database import Connection, Snapshot
-from water_pipelines.storage.staging import Applied, Edge, Staged
+from water_pipelines.storage.database import Connection
+from water_pipelines.storage.staging import Applied, Edge, Staged, Units
 
 log = logging.getLogger(__name__)
 
 Days = NDArray[np.datetime64]
+Numbers = NDArray[np.int64]
 Compute = Callable[..., Staged]
-Prepare = Callable[[Platform, Days], Mapping[str, Any]]
+Prepare = Callable[..., Mapping[str, Any]]
 ReachOf = Callable[[Connection], Reach]
-Units = Callable[[Days, Days], Sequence[str]]
+UnitsOf = Callable[[Days, Days], Sequence[str]]
 
 _OBSERVATIONS_AT_ONCE = 4_000_000
 _LOGGED_AT_ONCE = 2_000
@@ -43,7 +44,7 @@ class Dependency:
     """
 
     reach: Reach | ReachOf
-    units: Units | None = None
+    units: UnitsOf | None = None
     only: Callable[[Connection, Sequence[str]], Sequence[str]] | None = None
 
     def edge(self, asset: str, connection: Connection) -> Edge:
@@ -61,8 +62,23 @@ IN_ORDER = Dependency(SAME_DAY, units=_nothing)
 
 
 @dataclass(frozen=True)
+class Numbered:
+    """Units that are no days but numbers, such as those of floats: which there are, and how much each weighs in a computation.
+
+    Dagster knows such an asset as one without partitions.
+    """
+
+    every: Callable[[Connection], Sequence[int]]
+    weights: Callable[[Connection, Numbers], NDArray[np.int64]]
+    at_once: int
+    """The weight that one computation holds in memory."""
+
+
+@dataclass(frozen=True)
 class Settled:
-    """A derived asset: its key (which is its table), what it reads, and the function `compute(snapshot, days)` that computes its days.
+    """A derived asset: its key (which is its table), what it reads, and the function `compute(snapshot, units)` that computes its units.
+
+    Its units are days, unless they are `numbered`.
 
     `prepare` makes, before the days are computed, what must have landed as a fact by then, such as the models of past cut-offs, and
     gives what `compute` takes beside the snapshot, such as a reader of landed objects, as keyword arguments.
@@ -73,6 +89,13 @@ class Settled:
     compute: Compute
     prepare: Prepare | None = None
     follows_clock: Dependency | None = None
+    numbered: Numbered | None = None
+
+    def units(self, names: Sequence[str]) -> Units:
+        """Units by their names in the ledgers, sorted."""
+        if self.numbered:
+            return np.sort(np.array(names, dtype=np.int64))
+        return np.array(names, dtype="datetime64[D]")
 
 
 SETTLED: dict[str, Settled] = {}
@@ -82,13 +105,16 @@ def settled(
     *,
     key: Sequence[str],
     reads: Mapping[str, Dependency | Reach | ReachOf],
-    partitions_def: dg.PartitionsDefinition[Any],
+    partitions_def: dg.PartitionsDefinition[Any] | None = None,
+    numbered: Numbered | None = None,
     prepare: Prepare | None = None,
     follows_clock: bool | Dependency | Reach = False,
-    metadata_of: Callable[[Snapshot, Days], Mapping[str, Any]] | None = None,
+    metadata_of: Callable[..., Mapping[str, Any]] | None = None,
     **described: Any,
 ) -> Callable[[Compute], dg.AssetsDefinition]:
     """Declare a derived asset: one function, called by Dagster for the days that are asked for and by a settle for those that are stale.
+
+    Of a `numbered` asset Dagster asks for all units at once.
 
     Parameters
     ----------
@@ -110,28 +136,32 @@ def settled(
             if isinstance(follows_clock, Reach)
             else follows_clock or None
         )
-        SETTLED[name] = Settled(name, dependencies, compute, prepare, clock)
+        SETTLED[name] = Settled(name, dependencies, compute, prepare, clock, numbered)
         described.setdefault("description", compute.__doc__)
 
         asset = dg.asset(
             key=list(key),
             deps=[asset.split("/") for asset in reads],
             partitions_def=partitions_def,
-            backfill_policy=dg.BackfillPolicy.single_run(),
+            backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
             **described,
         )
 
         def materialise(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[Any]:
-            days = np.array(sorted(context.partition_keys), dtype="datetime64[D]")
             with platform.during(context.run.run_id) as working:
-                written = 0
-                for part in chunks(working, days):
-                    applied = compute_days(working, name, part)
+                if numbered:
+                    with working.database.connection() as connection:
+                        asked = [str(number) for number in sorted(numbered.every(connection))]
+                else:
+                    asked = sorted(context.partition_keys)
+                units, written = SETTLED[name].units(asked), 0
+                for part in chunks(working, units, numbered):
+                    applied = compute_units(working, name, part)
                     written += sum(applied.written.values())
-                    context.log.info("%s: %s days computed, %s rows written", name, len(part), sum(applied.written.values()))
+                    context.log.info("%s: %s units computed, %s rows written", name, len(part), sum(applied.written.values()))
                 with working.database.snapshot() as snapshot:
-                    shown = metadata_of(snapshot, days) if metadata_of else {}
-            return dg.MaterializeResult(metadata={"rows_written": written, "days": len(days), **shown})
+                    shown = metadata_of(snapshot, units) if metadata_of else {}
+            return dg.MaterializeResult(metadata={"rows_written": written, "units" if numbered else "days": len(units), **shown})
 
         declared: dg.AssetsDefinition = asset(materialise)
         return declared
@@ -155,22 +185,22 @@ def in_order() -> list[Settled]:
     return [SETTLED[key] for key in order.static_order()]
 
 
-def chunks(platform: Platform, days: Days) -> Iterator[Days]:
-    """Days in parts that hold a bounded number of observations."""
+def chunks(platform: Platform, units: Units, numbered: Numbered | None = None) -> Iterator[Units]:
+    """Units in parts that hold a bounded number of rows to be read."""
     with platform.database.connection() as connection:
-        rows = loads.rows_by_day(connection, days)
-    part = np.cumsum(rows) // _OBSERVATIONS_AT_ONCE
+        rows = numbered.weights(connection, units.astype(np.int64)) if numbered else loads.rows_by_day(connection, units.astype("datetime64[D]"))
+    part = np.cumsum(rows) // (numbered.at_once if numbered else _OBSERVATIONS_AT_ONCE)
     for number in np.unique(part):
-        yield days[part == number]
+        yield units[part == number]
 
 
-def compute_days(platform: Platform, asset: str, days: Days) -> Applied:
-    """Compute days of an asset and write the difference."""
+def compute_units(platform: Platform, asset: str, units: Units) -> Applied:
+    """Compute units of an asset and write the difference."""
     each = SETTLED[asset]
-    prepared = each.prepare(platform, days) if each.prepare else {}
+    prepared = each.prepare(platform, units) if each.prepare else {}
     with platform.database.connection() as connection:
         readers = edges(connection, asset)
-    return staging.settle(platform.database, asset, days, partial(each.compute, **prepared), readers)
+    return staging.settle(platform.database, asset, units, partial(each.compute, **prepared), readers)
 
 
 def settle(
@@ -192,11 +222,11 @@ def settle(
         for each in in_order():
             with platform.database.connection() as connection:
                 units = stale.units(connection, each.key)
-            for part in chunks(platform, np.array(units, dtype="datetime64[D]")) if units else ():
+            for part in chunks(platform, each.units(units), each.numbered) if units else ():
                 is_settled = False
-                applied = compute_days(platform, each.key, part)
+                applied = compute_units(platform, each.key, part)
                 done[each.key] = done.get(each.key, 0) + len(applied.units)
-                log.info("%s: %s days computed, %s rows written", each.key, len(applied.units), sum(applied.written.values()))
+                log.info("%s: %s units computed, %s rows written", each.key, len(applied.units), sum(applied.written.values()))
                 at(each.key, len(applied.units))
         if is_settled:
             break

@@ -142,6 +142,47 @@ class Zip:
                     yield from said.of(expanded, _alone(file, member.filename) if len(members) == 1 else _among(file, member.filename))
 
 
+def holds_netcdf(stream: BinaryIO) -> bool:
+    """Whether a zip has a member that is called as NetCDF files are; false where it cannot be read as a zip at all."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return any(name.lower().endswith((".nc", ".nc4")) for name in archive.namelist())
+    except (*_DAMAGE, ValueError):
+        return False
+
+
+def members_one_by_one(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
+    """The members of a zip, for whoever can do without the bad ones: each as a stream, or with the reason why it cannot be read.
+
+    Raises
+    ------
+    UnreadableFile
+        The zip itself is damaged, or expands to far more than any data does.
+    """
+    try:
+        archive = zipfile.ZipFile(stream)
+    except (*_DAMAGE, ValueError) as error:
+        raise UnreadableFile("The zip file is truncated or damaged. Was its transfer complete? Drop it again.") from error
+    size, spent, seen, any_mapping = stream.seek(0, 2), 0, set[str](), Mapping()
+    with archive:
+        for member in archive.infolist():
+            try:
+                if member.is_dir() or not _is_wanted(member.filename, any_mapping, "zip"):
+                    continue
+                if member.filename in seen:
+                    raise UnreadableFile("it is in the archive twice; the first one is read.")
+                seen.add(member.filename)
+                if member.flag_bits & 1:
+                    raise UnreadableFile("it is protected by a password. Zip it without one.")
+                with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+                    spent += _expand(_zip_member(archive, member, stream), expanded)
+                    _refuse_archive(expanded, "the zip file")
+                    _refuse_bomb("The zip file", spent, size)
+                    yield member.filename, cast(BinaryIO, expanded)
+            except UnreadableFile as error:
+                yield member.filename, error
+
+
 class Tar:
     """A tar of data files; one that is packed as a whole is read by `Packed`."""
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
+from water_pipelines.domain.argo.casts import Casts, FloatMeta, GreyList, SurfaceFixes, TechnicalValues
 from water_pipelines.parsers.mapping import Mapping
 
 HEAD_BYTES = 1 << 18
@@ -88,7 +89,14 @@ class Rows:
     rejected: list[Rejected]
 
 
-Event = Described | Rows
+@dataclass(frozen=True)
+class Argo:
+    """What a file of the Argo archive holds: casts with their levels, a float, its technical values or surface fixes, or a grey list."""
+
+    content: Casts | FloatMeta | TechnicalValues | SurfaceFixes | GreyList
+
+
+Event = Described | Rows | Argo
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,7 @@ class Parser(Protocol):
     name: str
     version: str
     kind: str
-    """``observations``, ``stations`` or ``archive``."""
+    """``observations``, ``stations``, ``argo`` or ``archive``."""
 
     def recognises(self, head: Head) -> bool:
         """Whether the content, not the name, is of this kind."""

@@ -13,10 +13,7 @@ from water_pipelines.parsers.contract import Head, UnreadableFile
 _MAGIC = (
     (b'"TOB', "The file is Campbell Scientific's binary form (TOB). Convert it to TOA5 by CardConvert or LoggerNet, and drop that."),
     (b"%PDF", "The file is a PDF. Ask its author for the data behind it, as CSV or Excel."),
-    (b"CDF\x01", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
-    (b"CDF\x02", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
-    (b"CDF\x05", "The file is NetCDF, which is not read in this place. Export its series as CSV."),
-    (b"\x89HDF", "The file is HDF5 or NetCDF 4, which is not read in this place. Export its series as CSV."),
+    (b"\x89HDF", "The file is HDF5, which is not read in this place. Export its series as CSV."),
     (b"\x89PNG", "The file is a picture."),
     (b"\xff\xd8\xff", "The file is a picture."),
     (b"GIF8", "The file is a picture."),

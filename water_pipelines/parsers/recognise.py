@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from water_pipelines.parsers import foreign
 from water_pipelines.parsers.archives import PACKINGS, Packed, Tar, Zip
+from water_pipelines.parsers.argo import ArgoFile
+from water_pipelines.parsers.argo_grey_list import GreyListFile
 from water_pipelines.parsers.columnar import Parquet
 from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
 from water_pipelines.parsers.loggers import LOGGERS
@@ -26,7 +28,7 @@ from water_pipelines.parsers.text import Text
 
 @dataclass(frozen=True)
 class Recognised:
-    """What kind a file is (``observations``, ``stations``, ``archive``) and which version of which parser reads it."""
+    """What kind a file is (``observations``, ``stations``, ``argo``, ``archive``) and which version of which parser reads it."""
 
     kind: str
     parser: str
@@ -85,6 +87,8 @@ PARSERS: tuple[Parser, ...] = (
     Zip(parse_file),
     Tar(parse_file),
     Parquet(),
+    ArgoFile(),
+    GreyListFile(),
     StationGeoJson(),
     SolinstXle(),
     *LOGGERS,

@@ -278,6 +278,33 @@ def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
             connection.commit()
 
 
+@contextmanager
+def loading_many(database: Database, arrivals: Sequence[int]) -> Iterator[list[SourceFile]]:
+    """Hold several files while they are loaded; gives those that nobody else holds and that still need a load, in the order of arrival."""
+    with database.connection() as connection:
+        held = [
+            row[0]
+            for row in connection.execute("select a, pg_try_advisory_lock(%s, a::int) from unnest(%s::bigint[]) as a", (LOADING, list(arrivals)))
+            if row[1]
+        ]
+        connection.commit()
+        try:
+            files = _find(
+                connection, "arrival = any(%s) and withdrawn_at is null and status in ('pending', 'running') order by arrival", (list(held),)
+            )
+            connection.execute(
+                "update raw.source_file set status = 'running', attempts = attempts + 1, started_at = clock_timestamp(), finished_at = null,"
+                " run = %s, error = null, progress = null where arrival = any(%s)",
+                (database.run, [each.arrival for each in files]),
+            )
+            connection.commit()
+            yield files
+        finally:
+            connection.rollback()
+            connection.execute("select pg_advisory_unlock(%s, a::int) from unnest(%s::bigint[]) as a", (LOADING, held))
+            connection.commit()
+
+
 def note_progress(database: Database, arrival: int, share: float) -> None:
     """Note how much of a file its load has read, in a transaction of its own."""
     with database.connection() as connection:
@@ -290,6 +317,16 @@ def succeed(connection: Connection, arrival: int, *, rows: int, rejected: int) -
         "update raw.source_file set status = 'succeeded', error = null, rows = %s, rejected = %s, progress = null, finished_at = clock_timestamp()"
         " where arrival = %s",
         (rows, rejected, arrival),
+    )
+
+
+def succeed_all(connection: Connection, arrivals: Sequence[int], *, rows: Sequence[int], rejected: Sequence[int]) -> None:
+    """Note several loads as done, in the transaction that they share."""
+    connection.execute(
+        "update raw.source_file as f set status = 'succeeded', error = null, rows = t.rows, rejected = t.rejected, progress = null,"
+        " finished_at = clock_timestamp() from unnest(%s::bigint[], %s::bigint[], %s::bigint[]) as t(arrival, rows, rejected)"
+        " where f.arrival = t.arrival",
+        (list(arrivals), list(rows), list(rejected)),
     )
 
 

@@ -21,12 +21,15 @@ from water_pipelines.storage import computed, series_changes, stale
 from water_pipelines.storage.copy import copy_arrays
 from water_pipelines.storage.database import Connection, Database, Snapshot, Window, window_values
 
+Units = NDArray[Any]
+"""Units of an asset, sorted: its UTC days (datetime64[D]), or numbers, such as those of floats."""
+
 _names = count()
 
 
 @dataclass(frozen=True)
 class Table:
-    """A derived table: its name, its natural key, and the column (timestamptz or date) that says which day a row belongs to.
+    """A derived table: its name, its natural key, and the column that says which unit a row belongs to: a timestamptz or date, or the unit's number.
 
     What changes in a table that `flags` is told by the changes feed: its rows, of a series and a time or day, decide on the flags of values.
     """
@@ -52,7 +55,7 @@ class StagedTable:
 
 @dataclass(frozen=True)
 class Staged:
-    """What a computation of some days found: a staged table for each table of the asset, and what it went by.
+    """What a computation of some units found: a staged table for each table of the asset, and what it went by.
 
     `counted` is for an asset whose rows are facts that a load has written already: nothing is staged, and its rows are counted by unit.
     """
@@ -115,17 +118,15 @@ def _empty(snapshot: Snapshot, table: Table) -> StagedTable:
     return StagedTable(table, name)
 
 
-def settle(
-    database: Database, asset: str, days: NDArray[np.datetime64], compute: Callable[[Snapshot, NDArray[np.datetime64]], Staged], edges: Sequence[Edge]
-) -> Applied:
-    """Compute days of an asset in a snapshot, close it, and write the difference in a transaction of its own."""
+def settle(database: Database, asset: str, units: Units, compute: Callable[[Snapshot, Units], Staged], edges: Sequence[Edge]) -> Applied:
+    """Compute units of an asset in a snapshot, close it, and write the difference in a transaction of its own."""
     with database.connection() as connection:
         with database.snapshot(connection) as snapshot:
-            staged = compute(snapshot, days)
+            staged = compute(snapshot, units)
         connection.execute("delete from core.settle_window")
         connection.commit()
         try:
-            applied = apply(database, connection, asset, days, snapshot.number, staged, edges)
+            applied = apply(database, connection, asset, units, snapshot.number, staged, edges)
             connection.commit()
         finally:
             connection.rollback()
@@ -134,46 +135,49 @@ def settle(
     return applied
 
 
-def apply(
-    database: Database, connection: Connection, asset: str, days: NDArray[np.datetime64], read: int, staged: Staged, edges: Sequence[Edge]
-) -> Applied:
+def apply(database: Database, connection: Connection, asset: str, units: Units, read: int, staged: Staged, edges: Sequence[Edge]) -> Applied:
     """Write the difference between what is staged and what is stored, under one change number.
 
-    Days for which a later state of the data was computed meanwhile are left alone. With the rows, in the same transaction, the
-    assets that read this one are marked stale, the days are noted as computed, and their own stale marks, as far as they were
+    Units for which a later state of the data was computed meanwhile are left alone. With the rows, in the same transaction, the
+    assets that read this one are marked stale, the units are noted as computed, and their own stale marks, as far as they were
     read, are cleared.
 
     Parameters
     ----------
     connection : a connection outside a transaction; its transaction is committed by the caller's block.
     asset : the asset's key, `schema/name`.
-    days : datetime64[D][d], the days that were computed.
+    units : the units that were computed.
     read : the number of the snapshot in which they were computed.
     """
     computed.lock(connection, asset)
     later = computed.units_read_after(connection, asset, read)
-    units = [str(day) for day in days]
-    result = Applied(None, [unit for unit in units if unit not in later], [unit for unit in units if unit in later])
-    kept = np.array(result.units, dtype="datetime64[D]")
+    names = [str(unit) for unit in units]
+    result = Applied(None, [unit for unit in names if unit not in later], [unit for unit in names if unit in later])
+    kept = np.array(result.units, dtype=units.dtype)
     if len(kept):
         spread = [_spread_within(connection, each, kept) for each in staged.tables]
-        differences = [_difference(connection, each, rows, windows_of(kept)) for each, rows in zip(staged.tables, spread, strict=True)]
+        differences = [_difference(connection, each, rows, kept) for each, rows in zip(staged.tables, spread, strict=True)]
         connection.execute("select n from core.clock for update")
-        if any(len(each.spread.days) for each in differences):
+        if any(len(each.spread.units) for each in differences):
             change = result.change = database.take_number(connection, asset)
             for each in differences:
                 result.written[each.table.name] = int(each.spread.rows.sum())
-                if len(each.spread.days):
+                if len(each.spread.units):
                     _write(connection, each, change)
             _tell_of_flags(connection, change, differences)
             for each in differences:
-                if len(each.spread.days):
-                    mark_readers(connection, edges, each.spread.first, each.spread.last)
-        found = dict(staged.counted) if staged.counted is not None else spread[0].by_day()
+                if len(each.spread.units):
+                    _mark_readers(connection, edges, each.spread)
+        found = dict(staged.counted) if staged.counted is not None else spread[0].by_unit()
         rows = {unit: found.get(unit, 0) for unit in result.units}
         computed.note(database, connection, asset, rows, read, result.change, staged.rule_set_id, staged.model)
         stale.clear(connection, asset, result.units, read)
     return result
+
+
+def is_by_day(units: Units) -> bool:
+    """Whether units are days."""
+    return units.dtype.kind == "M"
 
 
 def windows_of(days: NDArray[np.datetime64]) -> list[Window]:
@@ -210,36 +214,40 @@ def _columns(connection: Connection, name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Spread:
-    """How many rows a temporary table has on each UTC day, and the first and last time of each.
+    """How many rows a temporary table has of each unit, and the first and last time of each, or the unit's number where units are numbers.
 
     Parameters
     ----------
-    days : datetime64[D][k], sorted.
+    units : sorted [k]
     rows : int64[k]
-    first, last : datetime64[us][k]
+    first, last : datetime64[us][k] or int64[k]
     """
 
-    days: NDArray[np.datetime64]
+    units: Units
     rows: NDArray[np.int64]
-    first: NDArray[np.datetime64]
-    last: NDArray[np.datetime64]
+    first: NDArray[Any]
+    last: NDArray[Any]
 
     @classmethod
-    def of(cls, connection: Connection, name: str, table: Table) -> _Spread:
-        """Count a temporary table whose rows are those of a table."""
-        query = sql.SQL("select count(*), min({at})::timestamp, max({at})::timestamp from {} group by date_bin('1 day', {at}, '2000-01-01')")
-        found = connection.execute(query.format(sql.Identifier(name), at=sql.Identifier(table.at))).fetchall()
-        rows, first, last = (np.array([row[i] for row in found], dtype=kind) for i, kind in enumerate(("int64", "datetime64[us]", "datetime64[us]")))
+    def of(cls, connection: Connection, name: str, table: Table, kind: np.dtype[Any]) -> _Spread:
+        """Count a temporary table whose rows are those of a table; `kind` is the type of its units."""
+        is_days = kind.kind == "M"
+        at = sql.SQL("{}::timestamp" if is_days else "{}").format(sql.Identifier(table.at))
+        unit = sql.SQL("date_bin('1 day', {}, '2000-01-01')" if is_days else "{}").format(at)
+        query = sql.SQL("select count(*), min({at}), max({at}) from {} group by {}").format(sql.Identifier(name), unit, at=at)
+        found = connection.execute(query).fetchall()
+        within = "datetime64[us]" if is_days else "int64"
+        rows, first, last = (np.array([row[i] for row in found], dtype=dtype) for i, dtype in enumerate(("int64", within, within)))
         order = np.argsort(first)
-        return cls(first[order].astype("datetime64[D]"), rows[order], first[order], last[order])
+        return cls(first[order].astype(kind), rows[order], first[order], last[order])
 
-    def by_day(self) -> dict[str, int]:
-        """Day -> rows."""
-        return dict(zip(self.days.astype(str).tolist(), self.rows.tolist(), strict=True))
+    def by_unit(self) -> dict[str, int]:
+        """Unit -> rows."""
+        return dict(zip(self.units.astype(str).tolist(), self.rows.tolist(), strict=True))
 
     def take(self, where: NDArray[np.bool_]) -> _Spread:
-        """Some of the days."""
-        return _Spread(self.days[where], self.rows[where], self.first[where], self.last[where])
+        """Some of the units."""
+        return _Spread(self.units[where], self.rows[where], self.first[where], self.last[where])
 
 
 @dataclass(frozen=True)
@@ -252,21 +260,25 @@ class _Difference:
     is_all_new: bool
 
 
-def _spread_within(connection: Connection, staged: StagedTable, kept: NDArray[np.datetime64]) -> _Spread:
-    """How staged rows spread, without those of other days, which are let go."""
-    spread = _Spread.of(connection, staged.name, staged.table)
-    is_kept = np.isin(spread.days, kept)
+def _spread_within(connection: Connection, staged: StagedTable, kept: Units) -> _Spread:
+    """How staged rows spread, without those of other units, which are let go."""
+    spread = _Spread.of(connection, staged.name, staged.table, kept.dtype)
+    is_kept = np.isin(spread.units, kept)
     if is_kept.all():
         return spread
-    query = sql.SQL("delete from {} where ({at}::timestamp)::date = any(%s::date[])")
-    connection.execute(query.format(sql.Identifier(staged.name), at=sql.Identifier(staged.table.at)), (spread.days[~is_kept].tolist(),))
+    query = sql.SQL("delete from {} where ({at}::timestamp)::date = any(%s::date[])" if is_by_day(kept) else "delete from {} where {at} = any(%s)")
+    connection.execute(query.format(sql.Identifier(staged.name), at=sql.Identifier(staged.table.at)), (spread.units[~is_kept].tolist(),))
     return spread.take(is_kept)
 
 
-def _difference(connection: Connection, staged: StagedTable, spread: _Spread, windows: Sequence[Window]) -> _Difference:
-    """What of the staged rows of some windows differs from what is stored in them: all, where nothing is stored yet."""
+def _difference(connection: Connection, staged: StagedTable, spread: _Spread, units: Units) -> _Difference:
+    """What of the staged rows of some units differs from what is stored of them: all, where nothing is stored yet."""
     table = staged.table
-    present = present_rows(table, windows)
+    present: sql.Composable
+    if is_by_day(units):
+        present = present_rows(table, windows_of(units))
+    else:
+        present = sql.SQL("select * from {} where {} = any({})").format(table.identifier, sql.Identifier(table.at), sql.Literal(units.tolist()))
     if connection.execute(sql.SQL("select exists ({})").format(present)).fetchone() == (False,):
         return _Difference(table, staged.name, spread, is_all_new=True)
     names, difference = _columns(connection, staged.name), f"{staged.name}_difference"
@@ -291,7 +303,7 @@ def _difference(connection: Connection, staged: StagedTable, spread: _Spread, wi
             differ=differ if values else sql.SQL("false"),
         )
     )
-    return _Difference(table, difference, _Spread.of(connection, difference, table), is_all_new=False)
+    return _Difference(table, difference, _Spread.of(connection, difference, table, units.dtype), is_all_new=False)
 
 
 def _analyze(connection: Connection, name: str, table: Table) -> None:
@@ -354,8 +366,22 @@ def _tell_of_flags(connection: Connection, change: int, differences: Sequence[_D
     series_changes.note(connection, change, series_changes.FLAGGED, distinct, sums)
 
 
+def _mark_readers(connection: Connection, edges: Sequence[Edge], changed: _Spread) -> None:
+    if is_by_day(changed.units):
+        mark_readers(connection, edges, changed.first, changed.last)
+    else:
+        mark_readers_of_numbers(connection, edges, changed.units.astype(str).tolist())
+
+
 def mark_readers(connection: Connection, edges: Sequence[Edge], first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> None:
     """Mark stale what reads an asset whose rows changed within [first_i, last_i]; call it with the clock held."""
     for edge in edges:
         units = edge.stale_units(first, last)
         stale.mark(connection, edge.asset, edge.only(connection, units) if edge.only else units)
+
+
+def mark_readers_of_numbers(connection: Connection, edges: Sequence[Edge], units: Sequence[str]) -> None:
+    """The same of an asset whose units are numbers: what reads it has the same units, unless its edge says that nothing follows."""
+    for edge in edges:
+        if edge.units is None:
+            stale.mark(connection, edge.asset, units)

@@ -18,7 +18,7 @@ from water_pipelines.orchestration.operations.loading import load_file, load_fil
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.orchestration.settle import compute_days, in_order, settle
+from water_pipelines.orchestration.settle import compute_units, in_order, settle
 from water_pipelines.storage import computed, source_files, stale
 from water_pipelines.storage.computed import Unlogged
 from water_pipelines_tests.exactness import reach, state
@@ -205,7 +205,7 @@ def _computed_again(platform: Platform, outcome: Outcome) -> None:
     for each in in_order():
         if each.key in ("core/forecast", "core/champion"):
             continue
-        written = {table: rows for table, rows in compute_days(platform, each.key, around).written.items() if rows}
+        written = {table: rows for table, rows in compute_units(platform, each.key, around).written.items() if rows}
         if written:
             outcome.problems.append(f"computed again, {each.key} writes {written}")
 

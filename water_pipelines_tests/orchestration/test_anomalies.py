@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.orchestration.settle import compute_days
+from water_pipelines.orchestration.settle import compute_units
 from water_pipelines_tests.orchestration.histories import DAY, HOUR, START, demand, load, rows, settled, tick_at
 
 WEEKS_8 = 56
@@ -68,7 +68,7 @@ def test_a_late_value_recomputes_the_days_that_it_can_affect_and_no_other(platfo
     assert units["core/anomaly"] == [str(day - 1), str(day), str(day + 1)]
     assert rows(platform, "select observed from core.anomaly where kind = 'outside_band' order by start_at")[0] == (130.0,)
     every = np.arange(START, START + (WEEKS_8 + 2) * DAY, DAY).astype("datetime64[D]")
-    assert compute_days(platform, "core/anomaly", every).written == {}
+    assert compute_units(platform, "core/anomaly", every).written == {}
     assert "core/model_version" not in units, "late data never trains a past cut-off again"
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from water_pipelines.domain.reach import DAY
 from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.orchestration.settle import SETTLED, Days, compute_days, in_order, report, settle
+from water_pipelines.orchestration.settle import SETTLED, Days, compute_units, in_order, report, settle
 from water_pipelines.storage import computed, staging, stale
 from water_pipelines.storage.computed import Unlogged
 from water_pipelines.storage.database import Snapshot
@@ -46,7 +46,7 @@ def everything_again(platform: Platform) -> dict[str, int]:
     with platform.database.connection() as connection:
         days = np.array([row[0] for row in connection.execute("select distinct day from raw.load_day order by 1")], dtype="datetime64[D]")
     around = np.unique(np.concatenate([days + n * DAY for n in range(-2, 3)]))
-    written = {each.key: sum(compute_days(platform, each.key, around).written.values()) for each in in_order()}
+    written = {each.key: sum(compute_units(platform, each.key, around).written.values()) for each in in_order()}
     return {asset: rows for asset, rows in written.items() if rows}
 
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
-from water_pipelines.api import files, schemas
+from water_pipelines.api import files, schemas, shape
 from water_pipelines.api.files import FileWanted, Store
 from water_pipelines.api.respond import Body, Csv, Format, ListPage, OfThePresent, Time, listed, next_of
-from water_pipelines.storage.served import datasets, jobs
+from water_pipelines.storage.served import argo, datasets, jobs
 from water_pipelines.storage.served.datasets import DatasetFilter
 from water_pipelines.storage.served.jobs import JobFilter
 from water_pipelines.storage.served.reading import Reading
@@ -74,7 +74,13 @@ def get_job(respond: OfThePresent, page: ListPage, job_id: DatasetId) -> Respons
 @router.get("/{dataset_id}", responses=schemas.answers(schemas.DatasetDetail, statuses=(404, 422, 503)))
 def get_dataset(respond: OfThePresent, dataset_id: DatasetId) -> Response:
     """All facts of a file: where it came from, under which mapping and by which parser it was read, and what it says of which series."""
-    return respond(lambda state: _linked(datasets.find(state, str(dataset_id))))
+
+    def read(state: Reading) -> Body:
+        found = datasets.find(state, str(dataset_id))
+        of_argo = argo.of_dataset(state, found["arrival"])
+        return {**_linked(found), "argo": of_argo and {**of_argo, "agreement": shape.argo_agreement(of_argo["agreement"])}}
+
+    return respond(read)
 
 
 @router.get("/{dataset_id}/file", response_class=Response, responses=schemas.BINARY)

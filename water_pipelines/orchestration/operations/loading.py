@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 
 from water_pipelines.domain.intervals import usual_interval_s
 from water_pipelines.domain.rules import InvalidRules, RuleSet, default_rules
+from water_pipelines.orchestration.operations import argo, argo_flagging
 from water_pipelines.orchestration.operations.facts import load_champion, load_forecast, load_model
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.contract import Described, FileFacts, Rows, Station, UnreadableFile
+from water_pipelines.parsers.contract import Argo, Described, FileFacts, Rows, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.storage import loads, room, rule_sets, series_changes, source_files
@@ -55,8 +57,14 @@ class TooManyRefused(UnreadableFile):
 
 
 def load_files(platform: Platform, files: Iterable[SourceFile]) -> list[Loaded]:
-    """Load files one after the other; a file that cannot be loaded is noted with its reason, and the rest goes on."""
-    return [loaded for file in files if (loaded := load_file(platform, file.arrival)) is not None]
+    """Load files in their order, small ones of Argo together; a file that cannot be loaded is noted with its reason, and the rest goes on."""
+    loaded: list[Loaded] = []
+    for is_small, group in groupby(files, key=argo.is_small):
+        if is_small:
+            loaded += argo.load_together(platform, ((file, _facts(platform, file)) for file in group))
+        else:
+            loaded += [each for file in group if (each := load_file(platform, file.arrival)) is not None]
+    return loaded
 
 
 def load_file(platform: Platform, arrival: int) -> Loaded | None:
@@ -69,7 +77,8 @@ def load_file(platform: Platform, arrival: int) -> Loaded | None:
         except UnreadableFile as error:
             log.warning("%s is set aside: %s", file.name, error)
             with error.refused if isinstance(error, TooManyRefused) else Refused() as refused:
-                source_files.refuse(platform.database, arrival, status="quarantined", error=str(error), rejected=refused)
+                rejected = error.rejected if isinstance(error, argo.NoMemberLoaded) else refused
+                source_files.refuse(platform.database, arrival, status="quarantined", error=str(error), rejected=rejected)
             return None
         except Exception as error:
             log.exception("%s could not be loaded", file.name)
@@ -143,6 +152,8 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
         raise UnreadableFile(f"the same bytes were loaded under a newer mapping ({newer.mapping_version}), by job {newer.job_id}; they stand")
     scratch = _scratch(platform)
     room.require(scratch, file.bytes, f"Reading {file.name}")
+    if _is_argo(platform, file):
+        return argo.load_one(platform, file, _facts(platform, file), scratch)
     with ExitStack() as stack:
         spool, refused = stack.enter_context(Spool(scratch)), Refused(scratch)
         unless_kept = stack.enter_context(ExitStack())
@@ -157,6 +168,13 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
         with platform.database.connection() as connection:
             readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
         return loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
+
+
+def _is_argo(platform: Platform, file: SourceFile) -> bool:
+    from water_pipelines.parsers.recognise import find_parser  # with polars, which most processes do without
+
+    with platform.store.open(file.key) as stream:
+        return argo.is_argo(find_parser(stream, _mapping(file)), stream)
 
 
 @dataclass
@@ -184,6 +202,8 @@ def _read(
                 case Rows():
                     spool.append(event.batch)
                     refused.extend((each.source_row, each.text, each.reason) for each in event.rejected)
+                case Argo():
+                    raise UnreadableFile("The archive holds files of the Argo archive. Drop these as they are, or as a zip.")
             at(stream.tell() / max(file.bytes, 1))
     return said, recognised
 
@@ -321,5 +341,6 @@ LOADERS: dict[str, Loader] = {
     "forecast": load_forecast,
     "champion": load_champion,
     "act": _load_act,
+    argo_flagging.KIND: argo_flagging.load_rules,
 }
 """Kind of a landed file -> what loads it."""

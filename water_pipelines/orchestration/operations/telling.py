@@ -1,8 +1,10 @@
-"""Telling Dagster what was computed: one materialisation for each unit, under its asset's own key, and the checks as they stand."""
+"""Telling Dagster what was computed: one materialisation for each day, under its asset's own key, and the checks as they stand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import dagster as dg
@@ -10,6 +12,7 @@ from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, Dagste
 
 from water_pipelines.orchestration.checks.marts import evaluations
 from water_pipelines.orchestration.resources import Platform
+from water_pipelines.orchestration.settle import SETTLED
 from water_pipelines.storage.computed import Unlogged
 
 _CHECKS = "core/check_result"
@@ -25,14 +28,15 @@ def telling(context: dg.OpExecutionContext, platform: Platform) -> Callable[[Seq
 
     def tell(units: Sequence[Unlogged]) -> None:
         batch = generate_event_batch_id()  # type: ignore[no-untyped-call]  # Dagster's
-        for position, unit in enumerate(units, start=1):
+        computed = _materialisations(units)
+        for position, (message, materialisation) in enumerate(computed, start=1):
             event = DagsterEvent(
                 event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
                 job_name=run.job_name,
-                message=f"Computed {unit.asset} {unit.unit} as of change {unit.read}.",
-                event_specific_data=StepMaterializationData(_materialisation(unit)),
+                message=message,
+                event_specific_data=StepMaterializationData(materialisation),
             )
-            context.instance.report_dagster_event(event, run.run_id, batch_metadata=DagsterEventBatchMetadata(batch, position == len(units)))
+            context.instance.report_dagster_event(event, run.run_id, batch_metadata=DagsterEventBatchMetadata(batch, position == len(computed)))
         if any(unit.asset == _CHECKS for unit in units):
             for evaluation in evaluations(platform.database):
                 context.log_event(evaluation)  # type: ignore[arg-type]  # it takes check evaluations; its annotation does not say so
@@ -40,6 +44,30 @@ def telling(context: dg.OpExecutionContext, platform: Platform) -> Callable[[Seq
     return tell
 
 
-def _materialisation(unit: Unlogged) -> dg.AssetMaterialization:
-    metadata: dict[str, Any] = {"dagster/partition_row_count": unit.rows, "change_read": unit.read, "change_made": unit.made}
-    return dg.AssetMaterialization(asset_key=unit.asset.split("/"), partition=unit.unit, metadata=metadata)
+def _materialisations(units: Sequence[Unlogged]) -> list[tuple[str, dg.AssetMaterialization]]:
+    """One for each day; of an asset without partitions, whose units are numbers, one for all of them."""
+    made = [
+        (f"Computed {unit.asset} {unit.unit} as of change {unit.read}.", _materialisation(unit.asset, [unit], unit.unit))
+        for unit in units
+        if not _is_numbered(unit.asset)
+    ]
+    for asset, group in groupby((unit for unit in units if _is_numbered(unit.asset)), key=attrgetter("asset")):
+        those = list(group)
+        read = max(unit.read for unit in those)
+        made.append((f"Computed {len(those)} units of {asset} as of change {read}.", _materialisation(asset, those, None)))
+    return made
+
+
+def _is_numbered(asset: str) -> bool:
+    return asset in SETTLED and SETTLED[asset].numbered is not None
+
+
+def _materialisation(asset: str, units: Sequence[Unlogged], partition: str | None) -> dg.AssetMaterialization:
+    metadata: dict[str, Any] = {
+        "dagster/partition_row_count" if partition else "rows": sum(unit.rows for unit in units),
+        "change_read": max(unit.read for unit in units),
+        "change_made": max(unit.made for unit in units),
+    }
+    if partition is None:
+        metadata["units"] = len(units)
+    return dg.AssetMaterialization(asset_key=asset.split("/"), partition=partition, metadata=metadata)

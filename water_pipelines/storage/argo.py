@@ -1,0 +1,725 @@
+"""Loading Argo: floats, casts with their levels, positions and grey lists, in one transaction for as many files as are handed over.
+
+The current version of a cast is a delayed-mode one before any other, else the one that arrived last, whatever the order of loading; BGC
+files join the casts of their core files. What files state is kept here; the flags that the tests give are in `argo_flags.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import UTC
+from typing import Any, LiteralString
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from psycopg import sql
+
+from water_pipelines.domain.argo.casts import (
+    CORE_PARAMETERS,
+    NO_QC,
+    Casts,
+    FileKind,
+    FloatMeta,
+    GreyList,
+    SurfaceFixes,
+    TechnicalValues,
+    concatenate,
+)
+from water_pipelines.domain.series import BoolArray
+from water_pipelines.storage import argo_rules, computed, source_files, stale
+from water_pipelines.storage.copy import copy_arrays, copy_rows
+from water_pipelines.storage.database import Connection, Database
+from water_pipelines.storage.loads import Loaded
+from water_pipelines.storage.source_files import SourceFile
+from water_pipelines.storage.staging import Edge, mark_readers_of_numbers
+
+ASSETS = ("core/argo_float", "core/argo_profile", "core/argo_level", "core/argo_position")
+SUMMARY = "core/argo_summary"
+_ONE_LOADER = 5_601_011
+_TECHNICAL_VALUES = 500
+_LEVELS_AT_ONCE = 250_000
+_STORED_BITS = np.uint64((1 << 62) - 1)  # the tests have numbers up to 25 or so; what files write beyond is no test
+
+Key = tuple[int, int, str, str, int]
+"""A cast: float, cycle, direction, product and place among the casts of its cycle."""
+Content = Casts | FloatMeta | TechnicalValues | SurfaceFixes | GreyList
+Rank = tuple[bool, int]
+"""What decides which version is current: delayed mode before any other, then the arrival."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one file, or one member of an archive (which has a name), holds."""
+
+    name: str
+    content: Content
+
+
+@dataclass
+class ArgoFile:
+    """A file as its load takes it. Its members are given again whenever they are asked for, in the order of the file.
+
+    Rejected rows are (place in the archive, member, reason).
+    """
+
+    file: SourceFile
+    members: Callable[[], Iterable[Member]]
+    rejected: Collection[tuple[int, str, str]]
+    parser: str
+    parser_version: str
+    rows: int = 0
+    loaded: Loaded = field(default_factory=lambda: Loaded(None))
+
+
+def load(database: Database, files: Sequence[ArgoFile], edges: Sequence[Edge]) -> list[Loaded]:
+    """Load parsed files, all or none of them: facts, ledgers and stale marks in one transaction.
+
+    Parameters
+    ----------
+    files : in the order of arrival.
+    edges : what reads the levels, by float.
+    """
+    with database.connection() as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", (_ONE_LOADER,))
+        work = _Load(connection)
+        for each in files:
+            work.see(each)
+        work.choose()
+        for each in files:
+            work.copy_levels(each)
+        work.flush()
+        change = database.take_number(connection, "argo")
+        work.write(change)
+        mark_readers_of_numbers(connection, edges, [str(wmo) for wmo in sorted(work.touched)])
+        stale.mark(connection, SUMMARY, [str(each.file.arrival) for each in files])
+        _note(database, connection, files, change)
+    for each in files:
+        each.loaded.change, each.loaded.rows, each.loaded.rejected = change, each.rows, len(each.rejected)
+    return [each.loaded for each in files]
+
+
+def _note(database: Database, connection: Connection, files: Sequence[ArgoFile], change: int) -> None:
+    """The ledgers of some loads."""
+    arrivals = [each.file.arrival for each in files]
+    connection.execute(
+        "insert into raw.load (arrival, reason, parser, parser_version, run, change)"
+        " select arrival, 'load', parser, version, %s, %s from unnest(%s::bigint[], %s::text[], %s::text[]) as t(arrival, parser, version)",
+        (database.run, change, arrivals, [each.parser for each in files], [each.parser_version for each in files]),
+    )
+    source_files.succeed_all(connection, arrivals, rows=[each.rows for each in files], rejected=[len(each.rejected) for each in files])
+    for each in files:
+        if each.rejected or each.file.attempts:
+            source_files.keep_rejected(connection, each.file.arrival, each.rejected)
+    rows: dict[str, int] = {}
+    for each in files:
+        day = str(each.file.arrived_at.astimezone(UTC).date())
+        rows[day] = rows.get(day, 0) + each.rows
+    for asset in ("raw/source_file", "raw/load_day", *ASSETS):
+        computed.note(database, connection, asset, rows, change, change, None, None)
+
+
+@dataclass
+class _Profile:
+    """A cast as it is stored: the versions that make it up, each with its rank and what it says."""
+
+    profile_id: int
+    is_new: bool
+    rank: dict[str, Rank] = field(default_factory=dict)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class _Seen:
+    """Casts of one member: their keys and parts, and which of them become current."""
+
+    keys: list[Key]
+    part: str
+    wins: BoolArray
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """Casts whose levels wait to be copied."""
+
+    part: str
+    casts: Casts
+    keys: list[Key]
+    arrival: int
+
+
+class _Load:
+    """One transaction's work: `see` every file, `choose` versions, `copy_levels` of every file again, and then `write` under the clock."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.touched: set[int] = set()
+        self._connection = connection
+        self._seen: dict[tuple[int, int], _Seen] = {}
+        self._pending: list[_Pending] = []
+        self._best: dict[tuple[Key, str], tuple[Rank, int, int, int]] = {}
+        self._ledger: list[tuple[Any, ...]] = []
+        self._floats: dict[tuple[int, str], tuple[Rank, int, dict[str, Any]]] = {}
+        self._fixes: dict[int, SurfaceFixes] = {}
+        self._lists: dict[int, GreyList] = {}
+        self._profiles: dict[Key, _Profile] = {}
+        self._replaced: dict[str, list[tuple[int, int]]] = {"core": [], "bgc": []}
+        self._changed: set[Key] = set()
+        self._numbers: dict[tuple[int, str], dict[tuple[int, int, str], int]] = {}
+        self._parameters: dict[str, int] = dict(connection.execute("select name, parameter_id from core.argo_parameter").fetchall())
+
+    def see(self, each: ArgoFile) -> None:
+        """Note which casts and floats a file speaks of."""
+        arrival, rows = each.file.arrival, 0
+        for number, member in enumerate(each.members()):
+            match member.content:
+                case Casts() as casts:
+                    rows += casts.levels
+                    self._see_casts(arrival, number, member.name, casts)
+                case FloatMeta() as meta:
+                    rows += 1
+                    self._say(int(meta.platform_number), "meta", (False, arrival), _plain(meta))
+                case TechnicalValues() as technical:
+                    rows += len(technical.cycle)
+                    self._say(int(technical.platform_number), "technical", (False, arrival), _last_technical(technical))
+                case SurfaceFixes() as fixes:
+                    rows += len(fixes.cycle)
+                    wmo = int(fixes.platform_number)
+                    if self._say(wmo, "fixes", (fixes.is_delayed, arrival), {"data_centre": fixes.data_centre}):
+                        self._fixes[wmo] = fixes
+                case GreyList() as grey:
+                    rows += len(grey.flag)
+                    self._lists[arrival] = grey
+        each.rows = rows
+
+    def _say(self, wmo: int, source: str, rank: Rank, attributes: dict[str, Any]) -> bool:
+        known = self._floats.get((wmo, source))
+        if known is not None and known[0] > rank:
+            return False
+        self._floats[wmo, source] = (rank, rank[1], attributes)
+        return True
+
+    def _see_casts(self, arrival: int, number: int, name: str, casts: Casts) -> None:
+        keys = _keys(casts, self._numbers.setdefault((arrival, name), {}))
+        part = "bgc" if len(casts) and casts.kind[0] == FileKind.BGC else "core"
+        modes, counts = casts.data_mode.tolist(), casts.counts.tolist()
+        for position, key in enumerate(keys):
+            rank = (modes[position] == "D", arrival)
+            best = self._best.get((key, part))
+            if best is None or best[0] <= rank:
+                self._best[key, part] = (rank, arrival, number, position)
+            self._ledger.append((*key, part, arrival, _text(name), _text(modes[position]), counts[position]))
+        for wmo, position in {key[0]: position for position, key in enumerate(keys)}.items():
+            self._say(wmo, "profile", (False, arrival), _float_of(casts, position))
+        self._seen[arrival, number] = _Seen(keys, part, np.zeros(len(casts), dtype=np.bool_))
+
+    def choose(self) -> None:
+        """Hold what was seen against what is stored: a version wins over one of a lower rank."""
+        self._profiles = _stored(self._connection, {key for key, _ in self._best})
+        new = [key for key in dict.fromkeys(key for key, _ in self._best) if key not in self._profiles]
+        numbers = self._connection.execute(
+            "select nextval(pg_get_serial_sequence('core.argo_profile', 'profile_id')) from generate_series(1, %s)", (len(new),)
+        ).fetchall()
+        for key, (profile_id,) in zip(new, numbers, strict=True):
+            self._profiles[key] = _Profile(int(profile_id), is_new=True)
+        for (key, part), (rank, arrival, number, position) in self._best.items():
+            profile = self._profiles[key]
+            known = profile.rank.get(part)
+            if known is not None and known >= rank:
+                continue
+            if known is not None:
+                self._replaced[part].append((profile.profile_id, known[1]))
+            profile.rank[part] = rank
+            self._changed.add(key)
+            self._seen[arrival, number].wins[position] = True
+
+    def copy_levels(self, each: ArgoFile) -> None:
+        """Copy in the levels of what becomes current; those of many small files at once."""
+        arrival = each.file.arrival
+        for number, member in enumerate(each.members()):
+            seen = self._seen.get((arrival, number))
+            if seen is None or not isinstance(member.content, Casts) or not seen.wins.any():
+                continue
+            winners = member.content if seen.wins.all() else member.content.take(seen.wins)
+            keys = [key for key, wins in zip(seen.keys, seen.wins.tolist(), strict=True) if wins]
+            self._pending.append(_Pending(seen.part, winners, keys, arrival))
+            each.loaded.new += winners.levels
+            if sum(pending.casts.levels for pending in self._pending) >= _LEVELS_AT_ONCE:
+                self.flush()
+        each.loaded.unchanged = each.rows - each.loaded.new
+
+    def flush(self) -> None:
+        """Copy in what is pending."""
+        for part in ("core", "bgc"):
+            pending = [each for each in self._pending if each.part == part]
+            if not pending:
+                continue
+            casts = concatenate([each.casts for each in pending])
+            keys = [key for each in pending for key in each.keys]
+            for key, said in zip(keys, _said(casts), strict=True):
+                self._profiles[key].said[part] = said
+            numbers = np.array([self._profiles[key].profile_id for key in keys], dtype=np.int32)
+            arrivals = np.repeat(np.array([each.arrival for each in pending], dtype=np.int32), [len(each.keys) for each in pending])
+            if part == "core":
+                self._copy_core(casts, numbers, arrivals)
+            self._copy_others(casts, numbers, arrivals, part)
+        self._pending = []
+
+    def _copy_core(self, casts: Casts, numbers: NDArray[np.int32], arrivals: NDArray[np.int32]) -> None:
+        n = casts.levels
+        columns: dict[str, tuple[str, NDArray[Any]]] = {
+            "profile_id": ("int4", np.repeat(numbers, casts.counts)),
+            "arrival": ("int4", np.repeat(arrivals, casts.counts)),
+            "level": ("int4", casts.level),
+        }
+        missing, none = np.full(n, np.nan, dtype=np.float32), np.full(n, -1, dtype=np.int16)
+        flags: dict[str, tuple[str, NDArray[Any]]] = {}
+        for name in CORE_PARAMETERS:
+            at, found = name.lower(), casts.parameters.get(name)
+            columns[at] = ("float4", missing if found is None else found.raw)
+            columns[f"{at}_adjusted"] = ("float4", missing if found is None else found.adjusted)
+            columns[f"{at}_error"] = ("float4", missing if found is None else found.adjusted_error)
+            flags[f"{at}_qc"] = ("int2", none if found is None else _qc(found.qc))
+            flags[f"{at}_adjusted_qc"] = ("int2", none if found is None else _qc(found.adjusted_qc))
+        copy_arrays(self._connection, sql.Identifier("core", "argo_level"), columns | flags)
+
+    def _copy_others(self, casts: Casts, numbers: NDArray[np.int32], arrivals: NDArray[np.int32], part: str) -> None:
+        """The parameters that are no columns, row by row where they hold anything; of a BGC file its own PRES, too."""
+        names = [name for name in casts.parameters if name not in CORE_PARAMETERS or (part == "bgc" and name == "PRES")]
+        profile, arrival, level = np.repeat(numbers, casts.counts), np.repeat(arrivals, casts.counts), casts.level
+        for name in names:
+            found = casts.parameters[name]
+            holds = np.flatnonzero(~np.isnan(found.raw) | ~np.isnan(found.adjusted) | (found.qc != NO_QC))
+            if not len(holds):
+                continue
+            columns: dict[str, tuple[str, NDArray[Any]]] = {
+                "profile_id": ("int4", profile[holds]),
+                "arrival": ("int4", arrival[holds]),
+                "parameter_id": ("int2", np.full(len(holds), self._number_of(name, found.units), dtype=np.int16)),
+                "level": ("int4", level[holds]),
+                "value": ("float8", found.raw[holds]),
+                "adjusted": ("float8", found.adjusted[holds]),
+                "error": ("float8", found.adjusted_error[holds]),
+                "qc": ("int2", _qc(found.qc[holds])),
+                "adjusted_qc": ("int2", _qc(found.adjusted_qc[holds])),
+            }
+            copy_arrays(self._connection, sql.Identifier("core", "argo_bgc_level"), columns)
+
+    def _number_of(self, name: str, unit: str) -> int:
+        if name not in self._parameters:
+            row = self._connection.execute(
+                "insert into core.argo_parameter (name, unit) values (%s, %s) returning parameter_id", (_text(name), _text(unit))
+            ).fetchone()
+            assert row is not None
+            self._parameters[name] = row[0]
+        return int(self._parameters[name])
+
+    def write(self, change: int) -> None:
+        """Write everything but the levels, and take away those that are superseded; call it with the clock held."""
+        names = ("wmo", "cycle", "direction", "product", "cast_number", "part", "arrival", "member", "data_mode", "levels")
+        arrivals = sorted({row[6] for row in self._ledger})
+        self._connection.execute("delete from raw.argo_cast where arrival = any(%s)", (arrivals,))
+        copy_rows(self._connection, sql.Identifier("raw", "argo_cast"), names, self._distinct_ledger())
+        for part, table in (("core", "core.argo_level"), ("core", "core.argo_bgc_level"), ("bgc", "core.argo_bgc_level")):
+            if self._replaced[part]:
+                profile_ids, old = zip(*self._replaced[part], strict=True)
+                self._connection.execute(
+                    sql.SQL(
+                        "delete from {} as l using unnest(%s::int[], %s::int[]) as t(profile_id, arrival)"
+                        " where l.profile_id = t.profile_id and l.arrival = t.arrival"
+                    ).format(sql.Identifier(*table.split("."))),
+                    (list(profile_ids), list(old)),
+                )
+        self.touched = {key[0] for key in self._changed} | self._write_floats(change)
+        self._write_profiles(change)
+        _write_profile_positions(self._connection, sorted({(key[0], key[1]) for key in self._changed}))
+        for wmo, fixes in self._fixes.items():
+            if wmo in self.touched:
+                _write_fixes(self._connection, wmo, fixes, self._floats[wmo, "fixes"][1])
+        for arrival, grey in self._lists.items():
+            self.touched |= argo_rules.keep_grey_list(self._connection, arrival, grey) & set(argo_rules.floats(self._connection))
+
+    def _distinct_ledger(self) -> list[tuple[Any, ...]]:
+        return list({row[:8]: row for row in self._ledger}.values())
+
+    def _write_floats(self, change: int) -> set[int]:
+        """Keep what was said of floats where it is the latest, and merge it; gives the floats of which something else than casts is new."""
+        said = [
+            {"wmo": wmo, "source": source, "arrival": rank[1], "is_delayed": rank[0], "attributes": attributes}
+            for (wmo, source), (rank, _, attributes) in sorted(self._floats.items())
+        ]
+        newer = self._connection.execute(
+            "insert into raw.argo_said select * from jsonb_populate_recordset(null::raw.argo_said, %s)"
+            " on conflict (wmo, source) do update set arrival = excluded.arrival, is_delayed = excluded.is_delayed, attributes = excluded.attributes"
+            " where (excluded.is_delayed, excluded.arrival) > (raw.argo_said.is_delayed, raw.argo_said.arrival) returning wmo, source",
+            (_json(said),),
+        ).fetchall()
+        floats = sorted({wmo for wmo, _ in newer})
+        merged: dict[int, dict[str, dict[str, Any]]] = {wmo: {} for wmo in floats}
+        for wmo, source, attributes in self._connection.execute("select wmo, source, attributes from raw.argo_said where wmo = any(%s)", (floats,)):
+            merged[wmo][source] = attributes
+        rows = [{"wmo": wmo, **_merged_float(sources)} for wmo, sources in merged.items()]
+        _upsert(self._connection, "core.argo_float", ("wmo",), rows, change)
+        launches = [_launch(wmo, sources["meta"]) for wmo, sources in merged.items() if "meta" in sources]
+        arrival = {wmo: self._floats[wmo, "meta"][1] for wmo in floats if (wmo, "meta") in self._floats}
+        _upsert(
+            self._connection,
+            "core.argo_position",
+            ("wmo", "source", "cycle", "direction", "number"),
+            [{**row, "arrival": arrival[row["wmo"]]} for row in launches if row is not None and row["wmo"] in arrival],
+            change,
+        )
+        return {wmo for wmo, source in newer if source != "profile"}
+
+    def _write_profiles(self, change: int) -> None:
+        rows = [_row(key, self._profiles[key]) for key in sorted(self._changed)]
+        _upsert(self._connection, "core.argo_profile", ("profile_id",), rows, change)
+
+
+def _keys(casts: Casts, counts: dict[tuple[int, int, str], int]) -> list[Key]:
+    """The casts of a part of a file: of those of one cycle and direction, the first is number 0, as in the file of that cycle alone.
+
+    Parameters
+    ----------
+    counts : how many casts of each float, cycle and direction the parts before held; these are counted on.
+    """
+    wmos, products = casts.platform_number.tolist(), (casts.kind == FileKind.SYNTHETIC).tolist()
+    keys: list[Key] = []
+    for wmo, cycle, direction, is_synthetic in zip(wmos, casts.cycle.tolist(), casts.direction.tolist(), products, strict=True):
+        of = (int(wmo), cycle, direction)
+        number = counts.get(of, 0)
+        counts[of] = number + 1
+        keys.append((*of, "synthetic" if is_synthetic else "core", number))
+    return keys
+
+
+def arrived_on(connection: Connection, days: Sequence[str]) -> tuple[dict[str, int], list[int]]:
+    """How many rows of each table came by files that arrived on some days (UTC) and are current, and the floats that they are of."""
+    asked = {"days": list(days)}
+    arrivals = "select arrival from raw.source_file where arrived_on = any(%(days)s::date[])"
+    counts = {}
+    for table, condition in (
+        ("argo_float", f"wmo in (select wmo from raw.argo_said where arrival in ({arrivals}))"),
+        ("argo_profile", f"core_arrival in ({arrivals}) or bgc_arrival in ({arrivals})"),
+        ("argo_position", f"arrival in ({arrivals})"),
+    ):
+        row = connection.execute(f"select count(*) from core.{table} where {condition}", asked).fetchone()
+        assert row is not None
+        counts[table] = int(row[0])
+    row = connection.execute(f"select coalesce(sum(levels), 0) from core.argo_profile where core_arrival in ({arrivals})", asked).fetchone()
+    assert row is not None
+    counts["argo_level"] = int(row[0])
+    wmos = connection.execute(f"select distinct wmo from raw.argo_cast where arrival in ({arrivals}) order by wmo", asked).fetchall()
+    return counts, [wmo for (wmo,) in wmos]
+
+
+def natural_id(key: Key) -> str:
+    """The name of a cast, in the manner of the archive's files.
+
+    >>> natural_id((6903247, 1, "A", "core", 0)), natural_id((6903247, 12, "D", "synthetic", 1))
+    ('6903247_001', 'S6903247_012D.2')
+    """
+    wmo, cycle, direction, product, number = key
+    return f"{'S' if product == 'synthetic' else ''}{wmo}_{cycle:03d}{'D' if direction == 'D' else ''}{f'.{number + 1}' if number else ''}"
+
+
+def _stored(connection: Connection, keys: set[Key]) -> dict[Key, _Profile]:
+    """The casts among `keys` that are stored."""
+    cycles = sorted({key[:2] for key in keys})
+    found = connection.execute(
+        "select p.profile_id, p.wmo, p.cycle, p.direction, p.product, p.cast_number, p.core_arrival, p.core_said, p.bgc_arrival, p.bgc_said"
+        " from unnest(%s::int[], %s::int[]) as t(wmo, cycle) join core.argo_profile as p using (wmo, cycle)",
+        ([wmo for wmo, _ in cycles], [cycle for _, cycle in cycles]),
+    ).fetchall()
+    profiles = {}
+    for profile_id, wmo, cycle, direction, product, number, core_arrival, core, bgc_arrival, bgc in found:
+        profile = _Profile(profile_id, is_new=False)
+        for part, arrival, said in (("core", core_arrival, core), ("bgc", bgc_arrival, bgc)):
+            if arrival is not None:
+                profile.rank[part], profile.said[part] = (said["data_mode"] == "D", arrival), said
+        profiles[wmo, cycle, direction, product, number] = profile
+    return profiles
+
+
+def _qc(flags: NDArray[np.uint8]) -> NDArray[np.int16]:
+    stored = flags.astype(np.int16)
+    stored[flags == NO_QC] = -1
+    return stored
+
+
+_TEXTS = ("data_centre", "vertical_sampling_scheme", "project_name", "pi_name", "platform_type", "wmo_inst_type", "float_serial_no")
+_TIMES = ("juld", "juld_location", "updated_at")
+_FLOAT_TEXTS = {
+    "platform_type": "platform_type",
+    "wmo_inst_type": "wmo_inst_type",
+    "float_serial_no": "float_serial_no",
+    "data_centre": "data_centre",
+    "project_name": "project_name",
+    "pi_name": "pi_name",
+    "positioning_system": "positioning_system",
+}
+
+
+def _said(casts: Casts) -> list[dict[str, Any]]:
+    """What is stated of each cast beside its levels, in the words of JSON."""
+    columns: dict[str, list[Any]] = {name: getattr(casts, name).tolist() for name in (*_TEXTS, "data_mode", "positioning_system", "kind")}
+    columns |= {name: _times(getattr(casts, name)) for name in _TIMES}
+    columns |= {name: _numbers(getattr(casts, name)) for name in ("latitude", "longitude")}
+    columns |= {name: _qc(getattr(casts, name)).tolist() for name in ("juld_qc", "position_qc")}
+    columns |= {"config_mission_number": casts.config_mission_number.tolist(), "levels": casts.counts.tolist()}
+    low, high = _pressure_span(casts)
+    columns |= {"pressure_min": _numbers(low), "pressure_max": _numbers(high)}
+    modes = {name: found.mode.tolist() for name, found in casts.parameters.items()}
+    units = {name: found.units for name, found in casts.parameters.items()}
+    shares = {name: share.tolist() for name, share in casts.profile_qc.items()}
+    tests = casts.tests
+    recorded = {each.name: getattr(tests, each.name) for each in fields(tests)}
+    recorded_at = _times(tests.at)
+    recorded |= {name: recorded[name] & _STORED_BITS for name in ("performed", "failed")}
+    plain = {name: column.tolist() for name, column in recorded.items() if name != "at"}
+    rows = []
+    for position in range(len(casts)):
+        row = {name: column[position] for name, column in columns.items()}
+        row["modes"] = {name: mode[position] for name, mode in modes.items() if mode[position]}
+        row["units"] = {name: units[name] for name in row["modes"]}
+        row["profile_qc"] = {name: share[position] for name, share in shares.items() if share[position]}
+        if plain["has_performed"][position] or plain["has_failed"][position]:
+            row["tests"] = {**{name: column[position] for name, column in plain.items()}, "at": recorded_at[position]}
+        rows.append(row)
+    return rows
+
+
+def _pressure_span(casts: Casts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lowest and highest pressure of each cast, of the values to use; NaN where there is none."""
+    low, high = np.full(len(casts), np.nan), np.full(len(casts), np.nan)
+    pres = casts.parameters.get("PRES")
+    if pres is not None and casts.levels:
+        value = pres.best(casts.cast_of_level)[0]
+        holds = casts.counts > 0
+        starts = casts.first[:-1][holds]
+        low[holds], high[holds] = np.fmin.reduceat(value, starts), np.fmax.reduceat(value, starts)
+    return low, high
+
+
+def _row(key: Key, profile: _Profile) -> dict[str, Any]:
+    """A cast as its row: what the core file says, and where there is none yet, what the BGC file says."""
+    core, bgc = profile.said.get("core"), profile.said.get("bgc")
+    said = core or bgc
+    assert said is not None
+    both = [each for each in (core, bgc) if each is not None]
+    wmo, cycle, direction, product, number = key
+    return {
+        "profile_id": profile.profile_id,
+        "natural_id": natural_id(key),
+        "wmo": wmo,
+        "cycle": cycle,
+        "direction": direction,
+        "product": product,
+        "cast_number": number,
+        "at": said["juld"],
+        "at_qc": _known(said["juld_qc"]),
+        "located_at": said["juld_location"],
+        "latitude": said["latitude"],
+        "longitude": said["longitude"],
+        "position_qc": _known(said["position_qc"]),
+        "data_mode": said["data_mode"],
+        "data_centre": said["data_centre"],
+        "vertical_sampling_scheme": said["vertical_sampling_scheme"],
+        "parameters": sorted({name for each in both for name in each["modes"]}, key=_place_of),
+        "levels": max(each["levels"] for each in both),
+        "pressure_min_dbar": said["pressure_min"],
+        "pressure_max_dbar": said["pressure_max"],
+        "updated_at": max((each["updated_at"] for each in both if each["updated_at"]), default=None),
+        "core_arrival": profile.rank["core"][1] if core else None,
+        "core_said": core,
+        "bgc_arrival": profile.rank["bgc"][1] if bgc else None,
+        "bgc_said": bgc,
+    }
+
+
+def _place_of(parameter: str) -> tuple[int, str]:
+    """Pressure, temperature and salinity come first, then the others by name."""
+    return (CORE_PARAMETERS.index(parameter) if parameter in CORE_PARAMETERS else len(CORE_PARAMETERS), parameter)
+
+
+def _known(qc: int) -> int | None:
+    return None if qc < 0 else qc
+
+
+def _float_of(casts: Casts, position: int) -> dict[str, Any]:
+    return {name: str(getattr(casts, of)[position]) for name, of in _FLOAT_TEXTS.items()}
+
+
+def _merged_float(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A float as its row: what the meta file says, else what profiles say."""
+    meta, profile = sources.get("meta", {}), sources.get("profile", {})
+
+    def text(name: str) -> str | None:
+        return meta.get(name) or profile.get(name) or None
+
+    properties: dict[str, Any] = {"meta": meta} if meta else {}
+    if "technical" in sources:
+        properties["technical"] = sources["technical"]
+    return {
+        "platform_type": text("platform_type"),
+        "maker": text("platform_maker"),
+        "wmo_inst_type": text("wmo_inst_type"),
+        "serial_no": text("float_serial_no"),
+        "firmware_version": text("firmware_version"),
+        "data_centre": text("data_centre") or sources.get("fixes", {}).get("data_centre") or sources.get("technical", {}).get("data_centre"),
+        "project_name": text("project_name"),
+        "pi_name": text("pi_name"),
+        "positioning_system": ", ".join(meta.get("positioning_systems", ())) or profile.get("positioning_system") or None,
+        "launch_at": meta.get("launch_at"),
+        "launch_latitude": meta.get("launch_latitude"),
+        "launch_longitude": meta.get("launch_longitude"),
+        "properties": properties,
+    }
+
+
+def _launch(wmo: int, meta: Mapping[str, Any]) -> dict[str, Any] | None:
+    if meta.get("launch_latitude") is None or meta.get("launch_longitude") is None:
+        return None
+    place = {
+        "latitude": meta["launch_latitude"],
+        "longitude": meta["launch_longitude"],
+        "qc": meta["launch_qc"] if meta["launch_qc"] != NO_QC else -1,
+    }
+    key = {"wmo": wmo, "source": "launch", "cycle": -1, "direction": "", "number": 0}
+    return {**key, "at": meta["launch_at"], "at_qc": None, **place, "accuracy": "", "profile_id": None}
+
+
+def _last_technical(technical: TechnicalValues) -> dict[str, Any]:
+    """The last value of each name, and the cycle that it is of."""
+    values: dict[str, Any] = {}
+    for cycle, name, value in zip(technical.cycle.tolist(), technical.name.tolist(), technical.value.tolist(), strict=True):
+        if name and (name not in values or values[name]["cycle"] <= cycle) and (name in values or len(values) < _TECHNICAL_VALUES):
+            values[name] = {"cycle": cycle, "value": value}
+    return {"data_centre": technical.data_centre, "values": values}
+
+
+_WANTED_POSITIONS = """
+select distinct on (p.wmo, p.cycle, p.direction) p.wmo, 'profile' as source, p.cycle, p.direction, 0 as number,
+    coalesce(p.located_at, p.at) as at, p.at_qc, p.latitude, p.longitude, coalesce(p.position_qc, -1)::smallint as qc, ''::text as accuracy,
+    p.profile_id, coalesce(p.core_arrival, p.bgc_arrival) as arrival
+from unnest(%(wmos)s::int[], %(cycles)s::int[]) as t(wmo, cycle) join core.argo_profile as p using (wmo, cycle)
+where p.latitude is not null and p.longitude is not null order by p.wmo, p.cycle, p.direction, p.product, p.cast_number
+"""
+_POSITION_COLUMNS = "wmo, source, cycle, direction, number, at, at_qc, latitude, longitude, qc, accuracy, profile_id, arrival"
+
+
+def _write_profile_positions(connection: Connection, cycles: Sequence[tuple[int, int]]) -> None:
+    """Let the track of the touched cycles be that of their casts: of each cycle and direction the first one with a position."""
+    asked = {"wmos": [wmo for wmo, _ in cycles], "cycles": [cycle for _, cycle in cycles]}
+    connection.execute(f"create temporary table wanted_position on commit drop as {_WANTED_POSITIONS}", asked)
+    _replace_positions(
+        connection,
+        "p.source = 'profile' and (p.wmo, p.cycle) in (select * from unnest(%(wmos)s::int[], %(cycles)s::int[]))",
+        asked,
+    )
+
+
+def _write_fixes(connection: Connection, wmo: int, fixes: SurfaceFixes, arrival: int) -> None:
+    """Let the surface fixes of a float be those of its latest trajectory file."""
+    here = np.flatnonzero(np.isfinite(fixes.latitude) & np.isfinite(fixes.longitude))
+    times, qc, at_qc = _times(fixes.at), _qc(fixes.position_qc).tolist(), _qc(fixes.at_qc).tolist()
+    connection.execute("create temporary table wanted_position on commit drop as select * from core.argo_position limit 0")
+    copy_rows(
+        connection,
+        sql.Identifier("wanted_position"),
+        _POSITION_COLUMNS.split(", "),
+        [
+            (
+                wmo, "trajectory", int(fixes.cycle[i]), "", int(i), times[i], _known(at_qc[i]), float(fixes.latitude[i]), float(fixes.longitude[i]),
+                qc[i], str(fixes.accuracy[i]), None, arrival,
+            )
+            for i in here
+        ],
+    )  # fmt: skip
+    _replace_positions(connection, "p.source = 'trajectory' and p.wmo = %(wmo)s", {"wmo": wmo})
+
+
+def _replace_positions(connection: Connection, within: LiteralString, parameters: Mapping[str, Any]) -> None:
+    """Write the difference between what is wanted and what is stored within a condition."""
+    same = "p.wmo = w.wmo and p.source = w.source and p.cycle = w.cycle and p.direction = w.direction and p.number = w.number"
+    values = "at, at_qc, latitude, longitude, qc, accuracy, profile_id, arrival"
+    of_wanted, of_stored = (", ".join(f"{alias}.{name}" for name in values.split(", ")) for alias in ("w", "p"))
+    connection.execute(
+        f"delete from core.argo_position as p where {within} and not exists (select from wanted_position as w where {same})", parameters
+    )
+    connection.execute(
+        f"update core.argo_position as p set ({values}, since) = ({of_wanted}, core.this_change()) from wanted_position as w"
+        f" where {same} and ({of_wanted}) is distinct from ({of_stored})"
+    )
+    connection.execute(
+        f"insert into core.argo_position ({_POSITION_COLUMNS}, since) select {_POSITION_COLUMNS}, core.this_change() from wanted_position as w"
+        f" where not exists (select from core.argo_position as p where {same})"
+    )
+    connection.execute("drop table wanted_position")
+
+
+def _upsert(connection: Connection, table: str, key: Sequence[str], rows: Sequence[Mapping[str, Any]], change: int) -> None:
+    """Write rows that differ from what is stored under their key."""
+    if not rows:
+        return
+    name, alias = sql.Identifier(*table.split(".")), sql.SQL("(select * from jsonb_populate_recordset(null::{}, %(rows)s)) as r")
+    given = alias.format(name)
+    columns = list(rows[0])
+    values = [column for column in columns if column not in key]
+    same = sql.SQL(" and ").join(sql.SQL("t.{0} = r.{0}").format(sql.Identifier(column)) for column in key)
+    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+    parameters = {"rows": _json(rows), "change": change}
+    connection.execute(
+        sql.SQL("update {} as t set {}, since = %(change)s from {} where {} and ({}) is distinct from ({})").format(
+            name,
+            sql.SQL(", ").join(sql.SQL("{0} = r.{0}").format(sql.Identifier(column)) for column in values),
+            given,
+            same,
+            sql.SQL(", ").join(sql.Identifier("t", column) for column in values),
+            sql.SQL(", ").join(sql.Identifier("r", column) for column in values),
+        ),
+        parameters,
+    )
+    connection.execute(
+        sql.SQL("insert into {} ({}, since) select {}, %(change)s from {} where not exists (select from {} as t where {})").format(
+            name, listed, listed, given, name, same
+        ),
+        parameters,
+    )
+
+
+def _json(value: Any) -> str:
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a large number without a fraction comes back from jsonb as an integer, which may have more than 64 bits
+        text = json.dumps(value, allow_nan=False)
+    return text.replace("\\u0000", "")
+
+
+def _times(times: NDArray[np.datetime64]) -> list[str | None]:
+    return [None if np.isnat(time) else f"{time}Z" for time in times.astype("datetime64[us]")]
+
+
+def _numbers(values: NDArray[Any]) -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in values.astype(np.float64).tolist()]
+
+
+def _text(text: str) -> str:
+    """Without NULs, which files pad texts with and PostgreSQL does not keep."""
+    return text.replace("\0", "")
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass in the words of JSON: what is missing is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.datetime64):
+        return _times(np.array([value]))[0]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

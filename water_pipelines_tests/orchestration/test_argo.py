@@ -1,0 +1,316 @@
+"""Argo on the platform: current versions whatever the order of arrival, bad files, flags by float, and rules that are previewed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import netCDF4
+import pytest
+
+from water_pipelines.orchestration.operations import argo_flagging
+from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.rebuild import rebuild
+from water_pipelines.orchestration.resources import Platform
+from water_pipelines.orchestration.settle import SETTLED, compute_units, settle
+from water_pipelines.parsers.contract import UnreadableFile
+from water_pipelines.storage.served import argo
+from water_pipelines.storage.served.reading import reading
+from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
+from water_pipelines_tests.orchestration.histories import rows, settled
+from water_pipelines_tests.parsers.argo_files import as_netcdf4
+from water_pipelines_tests.shared_data import shared
+
+FLAG = "core/argo_flag"
+NUMBER = int(FLOAT)
+CURRENT = "select natural_id, data_mode, levels, parameters from core.argo_profile order by 1"
+
+
+def again(platform: Platform) -> dict[str, int]:
+    """Judge all floats again; gives the rows that had to be written."""
+    with platform.database.connection() as connection:
+        wmos = [str(wmo) for wmo in argo_flagging.BY_FLOAT.every(connection)]
+    return {table: count for table, count in compute_units(platform, FLAG, SETTLED[FLAG].units(wmos)).written.items() if count}
+
+
+def status_of(platform: Platform, name: str) -> tuple[object, ...]:
+    """How the load of a file ended, and why."""
+    return rows(platform, f"select status, error, rejected from raw.source_file where name = '{name}' order by arrival desc")[0]
+
+
+PARTS: dict[str, Callable[[], bytes]] = {
+    "R6900001_001.nc": lambda: netcdf([cast(1)]),
+    "D6900001_001.nc": lambda: netcdf([delayed(1)]),
+    "BR6900001_001.nc": lambda: bgc([oxygen(1)]),
+}
+
+
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations(PARTS)), ids=["-".join(name[:2] for name in order) for order in itertools.permutations(PARTS)]
+)
+def test_a_cast_is_its_delayed_version_with_its_bgc_part_in_any_order(platform: Platform, order: tuple[str, ...]) -> None:
+    """D replaces R, an R after it does not undo it, and the BGC file joins them, whichever comes first."""
+    load(platform, {name: PARTS[name]() for name in order})
+    assert rows(platform, CURRENT) == [(f"{FLOAT}_001", "D", 12, ["PRES", "TEMP", "PSAL", "DOXY"])]
+    assert rows(platform, "select count(*), min(temp_adjusted) from core.argo_level") == [(12, pytest.approx(12.851))]
+    assert rows(platform, "select count(*) from core.argo_bgc_level where value >= 239") == [(12,)]
+    with reading(platform.database) as state:
+        profile = argo.find_profile(state, f"{FLOAT}_001")
+        revisions = argo.revisions(state, profile)
+        levels = argo.levels(state, profile)
+    assert [(each["file"], each["is_current"]) for each in revisions] == [(name, name[0] != "R") for name in order]
+    assert levels.parameters["DOXY"]["raw"].tolist() == [250.0 - step for step in range(12)]
+    assert levels.parameters["DOXY"]["qc"].tolist() == [3] * 12
+
+
+def test_files_together_come_to_what_they_come_to_one_by_one(platform: Platform, rebuilt: Platform) -> None:
+    """Many files in one transaction, a zip of them, and each by itself leave the same tables."""
+    files = {name: made() for name, made in PARTS.items()} | {"R6900002_003.nc": netcdf([cast(3, wmo="6900002"), cast(3, wmo="6900002", levels=3)])}
+    load_at_once(platform, files)
+    load(rebuilt, {"all.zip": zipped({f"dac/coriolis/{name}": data for name, data in reversed(files.items())})})
+    for each in (platform, rebuilt):
+        settled(each)
+    assert stored(platform) == stored(rebuilt)
+    assert rows(platform, "select natural_id from core.argo_profile where wmo = 6900002 order by 1") == [("6900002_003",), ("6900002_003.2",)]
+
+
+def test_the_same_file_twice_changes_nothing(platform: Platform) -> None:
+    """The same bytes in the same folder are the same file; in another folder they are another arrival that says the same."""
+    data = netcdf([cast(1), cast(2)])
+    load(platform, {"6900001_prof.nc": data})
+    settled(platform)
+    before, change = stored(platform), rows(platform, "select n from core.clock")
+    load(platform, {"6900001_prof.nc": data, "again.nc": data})
+    assert (stored(platform), rows(platform, "select n from core.clock")) == (before, change)
+    load(platform, {"elsewhere/6900001_prof.nc": data})
+    settled(platform)
+    assert stored(platform) == before
+    assert again(platform) == {}
+
+
+def test_a_profile_without_salinity_and_an_empty_cast_are_kept(platform: Platform) -> None:
+    """Floats of 1997 have no PSAL; a cast whose values are all missing has no levels, but its place."""
+    warm = {name: value for name, value in cast(1).items() if not name.startswith("PSAL")}
+    nothing = {**warm, "PRES": [], "TEMP": [], "PRES_QC": "", "TEMP_QC": "", "CYCLE_NUMBER": 2}
+    load(platform, {"13857_prof.nc": netcdf([warm, nothing])})
+    settled(platform)
+    assert rows(platform, CURRENT) == [(f"{FLOAT}_001", "R", 12, ["PRES", "TEMP"]), (f"{FLOAT}_002", "R", 0, ["PRES", "TEMP"])]
+    assert rows(platform, "select count(*) from core.argo_flagged_level where psal_flag = 9 and temp_flag = 1") == [(12,)]
+
+
+class TestBadFiles:
+    """What cannot be read is set aside with a reason, and what is beside it is loaded."""
+
+    def test_in_a_zip_the_good_members_are_loaded_and_the_bad_ones_named(self, platform: Platform) -> None:
+        """An error page, a truncated file, one without JULD, a traversal, a member twice: each is a rejected row; the two good files load."""
+        good = netcdf([cast(1)])
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            packed = _with_duplicate(
+                {
+                    "dac/6900001/R6900001_001.nc": good,
+                    "dac/R6900001_002.nc": b"<!DOCTYPE html><html><title>503</title></html>",
+                    "dac/R6900001_003.nc": good[:700],
+                    "dac/R6900001_004.nc": netcdf([cast(4)], without=["JULD"]),
+                    "../../R6900001_005.nc": netcdf([cast(5)]),
+                    "README.txt": b"time,value\n2020-01-01T00:00Z,1\n",
+                    "dac/R6900001_006.nc": netcdf([cast(6)]),
+                }
+            )
+        load(platform, {"drop.zip": packed})
+        assert status_of(platform, "drop.zip") == ("succeeded", None, 6)
+        assert [name for name, *_ in rows(platform, CURRENT)] == [f"{FLOAT}_001", f"{FLOAT}_006"]
+        reasons = {str(text): str(reason) for text, reason in rows(platform, "select text, reason from raw.rejected_row order by position")}
+        assert "web page titled '503'" in reasons["dac/R6900001_002.nc"]
+        assert "JULD" in reasons["dac/R6900001_004.nc"]
+        assert "outside of itself" in reasons["../../R6900001_005.nc"]
+        assert "twice" in reasons["dac/6900001/R6900001_001.nc"]
+        assert set(reasons) >= {"dac/R6900001_003.nc", "README.txt"}
+
+    def test_a_zip_without_any_good_member_is_set_aside(self, platform: Platform) -> None:
+        """Nothing is stored, and the reasons are kept."""
+        load(platform, {"bad.zip": zipped({"a/R1.nc": b"nothing", "R2.nc": b"CDF\x01" + bytes(20)})})
+        status, error, rejected = status_of(platform, "bad.zip")
+        assert (status, rejected) == ("quarantined", 2)
+        assert "a/R1.nc" in str(error)
+        assert rows(platform, CURRENT) == []
+
+    @pytest.mark.parametrize("without", ["JULD", "LATITUDE", "PLATFORM_NUMBER", "PRES"])
+    def test_a_file_without_what_it_must_have_names_the_variable(self, platform: Platform, without: str) -> None:
+        """The good file of the same drop is loaded."""
+        load_at_once(platform, {"bad.nc": netcdf([cast(1)], without=[without]), "good.nc": netcdf([cast(2)])})
+        status, error, _ = status_of(platform, "bad.nc")
+        assert status == "quarantined"
+        assert without in str(error)
+        assert [name for name, *_ in rows(platform, CURRENT)] == [f"{FLOAT}_002"]
+
+    def test_a_float_must_have_a_number(self, platform: Platform) -> None:
+        """Letters, or NULs alone, are no WMO number."""
+        load_at_once(platform, {"letters.nc": netcdf([cast(1, wmo="Q69\0\0")]), "nuls.nc": netcdf([cast(1, wmo="\0\0\0")])})
+        assert [status_of(platform, name)[0] for name in ("letters.nc", "nuls.nc")] == ["quarantined"] * 2
+        assert "PLATFORM_NUMBER" in str(status_of(platform, "letters.nc")[1])
+
+
+def _with_duplicate(members: dict[str, bytes]) -> bytes:
+    import io
+    import zipfile
+
+    packed = io.BytesIO(zipped(members))
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(next(iter(members)), b"again")
+    return packed.getvalue()
+
+
+class TestFlags:
+    """Flags beside those of the data centre, a float at a time."""
+
+    def test_a_spike_is_flagged_and_only_its_float_is_judged_again(self, platform: Platform) -> None:
+        """Two floats; a new cast of one of them makes that one stale."""
+        spike = cast(1)
+        spike["TEMP"][6] += 9.0
+        load_at_once(platform, {"a.nc": netcdf([spike]), "b.nc": netcdf([cast(1, wmo="6900002")])})
+        assert sorted(settled(platform)[FLAG]) == [FLOAT, "6900002"]
+        flagged = rows(
+            platform, "select level, temp, temp_qc, temp_flag, temp_failed from core.argo_flagged_level where wmo = 6900001 and temp_flag = 4"
+        )
+        assert (6, pytest.approx(22.85), 1, 4) in [row[:4] for row in flagged]
+        assert all(int(str(failed)) & 1 << 9 or level != 6 for level, *_, failed in flagged)
+        load(platform, {"c.nc": netcdf([cast(2, wmo="6900002")])})
+        assert settled(platform)[FLAG] == ["6900002"]
+        assert again(platform) == {}
+
+    def test_a_cast_that_comes_late_lets_the_next_one_be_judged_anew(self, platform: Platform) -> None:
+        """Cycle 2 repeats cycle 1 to the last digit: frozen (test 18), as soon as cycle 1 is here."""
+        frozen = {**cast(1, levels=40), "CYCLE_NUMBER": 2, "JULD": 25600.0, "JULD_LOCATION": 25600.0}
+        load(platform, {"2.nc": netcdf([frozen])})
+        settled(platform)
+        query = "select distinct flag, failed & (1 << 18) > 0 from core.argo_flag join core.argo_profile using (profile_id) where cycle = 2"
+        assert rows(platform, query) == []
+        load(platform, {"1.nc": netcdf([cast(1, levels=40)])})
+        settled(platform)
+        assert (4, True) in rows(platform, query)
+
+    def test_the_grey_list_reaches_the_floats_that_it_names(self, platform: Platform) -> None:
+        """A list makes stale the known floats whose entries differ from the list before, and no others."""
+        load_at_once(platform, {"a.nc": netcdf([cast(1)]), "b.nc": netcdf([cast(1, wmo="6900002")])})
+        settled(platform)
+        header = "PLATFORM_CODE,PARAMETER_NAME,START_DATE,END_DATE,QUALITY_CODE,COMMENT,DAC\n"
+        load(platform, {"ar_greylist.txt": f"{header}{FLOAT},PSAL,20200101,,3,drift,IF\n6999999,TEMP,20200101,,4,unknown here,IF\n".encode()})
+        assert settled(platform)[FLAG] == [FLOAT]
+        assert rows(platform, "select distinct psal_flag, psal_failed, temp_flag from core.argo_flagged_level where wmo = 6900001") == [
+            (3, 1 << 15, 1)
+        ]
+        load(platform, {"ar_greylist.txt": f"{header}6900002,TEMP,20200101,,4,broken,IF\n".encode()})
+        assert sorted(settled(platform)[FLAG]) == [FLOAT, "6900002"]
+        assert rows(platform, "select count(*) from core.argo_flag where wmo = 6900001") == [(0,)]
+
+    def test_other_rules_are_told_first_and_do_exactly_that(self, platform: Platform) -> None:
+        """Test 8 before and after 2024: the preview writes nothing, the choice changes just what it named, and the old flags stay readable."""
+        small, large = cast(1), cast(2)
+        small["PRES"][5] = 44.0  # a fall of 1 dbar
+        large["PRES"][5] = 20.0  # of 25 dbar
+        load_at_once(platform, {"1.nc": netcdf([small]), "2.nc": netcdf([large]), "3.nc": netcdf([cast(3)])})
+        settled(platform)
+        before, change = stored(platform)["flags"], rows(platform, "select n from core.clock")[0][0]
+        assert isinstance(change, int)
+        rules = argo_flagging.choose(platform, test8="before-2024")
+        preview = argo_flagging.preview(platform, rules)
+        assert (stored(platform)["flags"], rows(platform, "select n from core.clock")) == (before, [(change,)])
+        assert f"{FLOAT}_001" in [each.id for each in preview.changed]
+        assert f"{FLOAT}_003" not in [each.id for each in preview.changed]
+        argo_flagging.put_in_force(platform, rules)
+        settled(platform)
+        touched = rows(
+            platform,
+            "select distinct natural_id from core.argo_profile join (select profile_id from core.argo_flag where since > "
+            f"{change} union select profile_id from history.argo_flag where until > {change}) as t using (profile_id) order by 1",
+        )
+        assert [name for (name,) in touched] == sorted(each.id for each in preview.changed)
+        assert argo_flagging.preview(platform, rules).changed == []
+        with reading(platform.database, change) as then, reading(platform.database) as now:
+            flags = [argo.levels(state, argo.find_profile(state, f"{FLOAT}_001")).parameters["PRES"]["flag"].tolist() for state in (then, now)]
+        assert flags[0] == [1] * 12
+        assert 4 in flags[1]
+        argo_flagging.put_in_force(platform, argo_flagging.choose(platform, test8="2024"))
+        settled(platform)
+        assert stored(platform)["flags"] == before
+
+    @pytest.mark.parametrize("text", [b"era: never", b"settings: {reversal: deep}", b"- 8", b"settings: {nothing: 1}", b"\xff"])
+    def test_a_file_that_chooses_no_rules_is_refused(self, platform: Platform, text: bytes) -> None:
+        """With the eras that there are."""
+        with pytest.raises(UnreadableFile, match=r"manual 3\.6"):
+            argo_flagging.rules_of(text)
+        platform.store.put("inbox/argo_rules.yaml", text)
+        empty_inbox(platform)
+        assert status_of(platform, "argo_rules.yaml")[0] == "quarantined"
+
+
+def test_a_state_before_a_replacement_is_read_to_the_level(platform: Platform) -> None:
+    """As of the change before the D file, the levels are those of the R file, and the flags those of then."""
+    load(platform, {"R.nc": netcdf([cast(1, warmer=30.0)])})
+    settled(platform)
+    change = rows(platform, "select n from core.clock")[0][0]
+    assert isinstance(change, int)
+    load(platform, {"D.nc": netcdf([delayed(1)]), "late R.nc": netcdf([cast(1, warmer=20.0)])})
+    settled(platform)
+    with reading(platform.database, change) as then:
+        profile = argo.find_profile(then, f"{FLOAT}_001")
+        levels = argo.levels(then, profile)
+        assert (profile["data_mode"], len(argo.revisions(then, profile))) == ("R", 1)
+    assert levels.parameters["TEMP"]["raw"].tolist() == pytest.approx([45.05 - 0.2 * step for step in range(12)], abs=1e-5)
+    assert levels.parameters["TEMP"]["flag"].tolist()[0] == 4  # above 40 degC
+
+
+def test_a_rebuild_from_what_landed_is_equal(platform: Platform, rebuilt: Platform) -> None:
+    """Files, a zip, a grey list and a choice of rules come back from the landing zone alone."""
+    load(
+        platform,
+        {"D.nc": netcdf([delayed(1)]), "R.nc": netcdf([cast(1)]), "more.zip": zipped({"x/B.nc": bgc([oxygen(1)]), "x/2.nc": netcdf([cast(2)])})},
+    )
+    argo_flagging.put_in_force(platform, argo_flagging.choose(platform, test8="before-2024"))
+    settled(platform)
+    rebuild(rebuilt_with_store(rebuilt, platform))
+    assert stored(rebuilt) == stored(platform)
+
+
+def rebuilt_with_store(rebuilt: Platform, platform: Platform) -> Platform:
+    """The second platform on the store of the first."""
+    return Platform(rebuilt.settings, rebuilt.database, platform.store)
+
+
+REAL = (
+    "argopy-data/dac/coriolis/6903247/profiles/BR6903247_398.nc",
+    "argopy-data/dac/coriolis/6903247/profiles/R6903247_398.nc",
+    "argopy-data/dac/coriolis/6903247/6903247_meta.nc",
+    "argopy-data/dac/coriolis/6903247/profiles/SR6903247_001.nc",
+    "argopy-data/dac/csiro/5900865/5900865_prof.nc",
+    "argopy-data/dac/csiro/5900865/5900865_meta.nc",
+    "argopy-data/dac/csiro/5900865/5900865_tech.nc",
+    "argopy-data/dac/csiro/5900865/5900865_Rtraj.nc",
+    "argopy-data/dac/meds/4901079/profiles/D4901079_110.nc",
+)
+
+
+def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: Platform, rebuilt: Platform, tmp_path: Path) -> None:
+    """Profiles of all kinds, meta, technical and trajectory files: as they are, and as NetCDF-4 in the reverse order, are stored alike."""
+    found = [path for name in REAL if (path := shared("argo") / name).exists()]
+    assert len(found) >= 7
+    files = {path.name: path.read_bytes() for path in found}
+    load_at_once(platform, files)
+    load(rebuilt, {name: as_netcdf4(data, tmp_path / name) for name, data in reversed(files.items())})
+    for each in (platform, rebuilt):
+        settle(each, lambda units: None)
+        assert rows(each, "select name, status, error from raw.source_file where status <> 'succeeded'") == []
+    assert stored(platform) == stored(rebuilt)
+    assert again(platform) == {}
+    with netCDF4.Dataset("prof.nc", memory=files["5900865_prof.nc"]) as file:
+        temp = file["TEMP"][:]
+    assert rows(platform, "select count(*) from core.argo_flagged_level where wmo = 5900865 and temp <> 'NaN'") == [(int(temp.count()),)]
+    counts = {
+        source: int(str(count)) for source, count in rows(platform, "select source, count(*) from core.argo_position where wmo = 5900865 group by 1")
+    }
+    assert counts["launch"] == 1
+    assert counts["trajectory"] > 100
+    assert rows(
+        platform, "select launch_at is not null, jsonb_array_length(properties #> '{meta,sensors}') > 1 from core.argo_float where wmo = 5900865"
+    ) == [(True, True)]
