@@ -4,8 +4,8 @@ from alembic import op
 
 from water_pipelines.storage.migrations.twin import keep_history
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 LEDGERS = """
 create table raw.argo_cast (
