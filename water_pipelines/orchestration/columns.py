@@ -33,6 +33,15 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
         "unchanged": "values that were there already, or that a later arrival overrules",
         "rejected": "values repeated with another value in the same file",
     },
+    "raw.sensorthings_page": {
+        "arrival": "of the landed page",
+        "server": "as sensorthings.yaml calls it",
+        "what": "observations since a cursor, a window of the past, or entities",
+        "url": "what was asked",
+        "after": "the cursor before the page",
+        "upto": "the cursor after it, where the page ends a set",
+        "gaps": "ids that were missing and may still come",
+    },
     "core.station": {
         "station_id": "number within this database",
         "uuid": "derived from the natural id",

@@ -142,7 +142,7 @@ class Parser(Protocol):
     name: str
     version: str
     kind: str
-    """``observations``, ``stations`` or ``archive``."""
+    """``observations``, ``stations``, ``archive`` or ``pages`` (of many sensors, whose rows are refused one by one)."""
 
     def recognises(self, head: Head) -> bool:
         """Whether the content, not the name, is of this kind."""

@@ -12,7 +12,7 @@ from water_pipelines.parsers.mapping import NO_MAPPING, InvalidMapping, Mapping
 
 INBOX = "inbox/"
 SIDECAR = ".mapping.yaml"
-KINDS = {"mapping.yaml": "mapping", "rules.yaml": "rules"}
+KINDS = {"mapping.yaml": "mapping", "rules.yaml": "rules", "sensorthings.yaml": "sensorthings"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Place:
 
     @property
     def kind(self) -> str:
-        """What the object is, as far as its name tells: data, mapping or rules."""
+        """What the object is, as far as its name tells: data, mapping, rules or sensorthings."""
         return KINDS.get(self.name, "data")
 
     @property
