@@ -297,8 +297,7 @@ class _Pull:
 
     def _take(self, wanted: _Set) -> None:
         """Land and load the pages of a set."""
-        restricted = self._restricted(wanted.condition)
-        for key, answer, observed in self._observations(restricted, "resultTime" if wanted.kind == "time" else "id"):
+        for key, answer, observed in self._observations(wanted.condition, "resultTime" if wanted.kind == "time" else "id"):
             self._learn(observed.keys if key is None else ())
             gaps: list[int] = []
             if observed.ids:
@@ -345,20 +344,21 @@ class _Pull:
         if self._server.follow.is_all or not 0 < len(followed) <= _FOLLOWED_BY_NAME or any(key.startswith("M:") for key in followed):
             return condition
         chosen = " or ".join(f"Datastream/id eq {literal(key.partition(':')[2])}" for key in followed)
-        return f"{condition} and ({chosen})" if condition else chosen
+        return f"({condition}) and ({chosen})" if condition else chosen
 
     def _observations(self, condition: str, order: str) -> Iterator[tuple[str | None, Answer, Observed]]:
         """The pages of observations under a condition, in the form that the server understands: (Datastream asked or none, answer, rows)."""
         has_multi = any(key.startswith("M:") for key in self._series)
         names = [form.name for form in FORMS]
         known = FORMS[names.index(self.form)] if self.form in names else None
-        options = {"$orderby": order} | ({"$filter": condition} if condition else {})
+        restricted = self._restricted(condition)
+        options = {"$orderby": order} | ({"$filter": restricted} if restricted else {})
         for form in (known,) if known else FORMS:
             if "$expand" in form.options and not self._client.trusts_expand:
                 continue
             if not form.names_datastream:
                 self.form = form.name
-                yield from self._one_by_one(form, options)
+                yield from self._one_by_one(form, {"$orderby": order} | ({"$filter": condition} if condition else {}))
                 return
             found = self._client.understood("Observations", form.of(has_multi) | options)
             if found is None:
@@ -451,7 +451,7 @@ class _Pull:
 
     def _window(self, head: Head, names: Sequence[str], start: datetime, end: datetime) -> tuple[_Theirs, list[Answer], int]:
         """All that the server holds within a window, its answers, and the longest interval (microseconds) among its rows."""
-        condition = self._restricted(f"phenomenonTime ge {_iso(start)} and phenomenonTime le {_iso(end)}")
+        condition = f"phenomenonTime ge {_iso(start)} and phenomenonTime le {_iso(end)}"
         facts = FileFacts("", "", self._now(), self._platform.settings.first_day, self._platform.settings.future_tolerance)
         numbers, parts, answers, longest = {name: number for number, name in enumerate(names)}, list[_Theirs](), list[Answer](), 0
         for key, answer, observed in self._observations(condition, "id"):
