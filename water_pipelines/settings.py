@@ -85,6 +85,7 @@ class Settings(BaseSettings):
 
     demo_seed: int = Field(1, ge=0, description="Seed of the sample world.")
     demo_days: int = Field(365, ge=60, description="Days of sample data, ending at the start of the demo.")
+    demo_live: bool = Field(True, description="Whether the demo goes on with a simulated station on a live SensorThings server; 0 is without.")
 
     @field_validator("home")
     @classmethod

@@ -1,17 +1,21 @@
 """A SensorThings 1.1 server of one's own, on a PostgreSQL: what the demo follows, and what the tests run against.
 
 It is `django-ogc-sensorthings` with its data-array extension behind waitress, of the extra `live`. Nothing else in the platform knows it.
-Run it with `python -m water_pipelines.commands.live_server DATABASE_URL PORT`; it listens on this machine only.
+Run it with `python -m water_pipelines.commands.live_server PORT`; it listens on this machine only. Its database is named by
+`LIVE_SERVER_DATABASE_URL`, which holds a password and so stands in the environment only.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 ADAPTER = "sensorthings.versions.v1_1.backends.django.adapter.DjangoBackendAdapter"
+
+DATABASE_URL = "LIVE_SERVER_DATABASE_URL"
 
 urlpatterns: list[Any] = []
 """Filled by `application`: Django finds the routes of a server in its root module."""
@@ -69,4 +73,4 @@ def serve(database_url: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(os.environ[DATABASE_URL], int(sys.argv[1]))

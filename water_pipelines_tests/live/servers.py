@@ -5,6 +5,7 @@ Add a verb to `DjangoServer` when several tests arrange the same thing.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from water_pipelines.commands.live_server import DATABASE_URL
 from water_pipelines.parsers.names import snake
 
 MEASUREMENT = "http://www.opengis.net/def/observationType/OGC-OM/2.0/OM_Measurement"
@@ -35,15 +37,18 @@ class DjangoServer:
 
     def __init__(self, database_url: str, port: int, log: Path) -> None:
         self.url = f"http://127.0.0.1:{port}/v1.1"
-        self._command = [sys.executable, "-m", "water_pipelines.commands.live_server", database_url, str(port)]
+        self._command = [sys.executable, "-m", "water_pipelines.commands.live_server", str(port)]
+        self._environment = os.environ | {DATABASE_URL: database_url}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(timeout=60)
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it unless it runs, and wait until it answers."""
+        if self._process is not None:
+            return
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             assert self._process.poll() is None, self._log.read_text()
