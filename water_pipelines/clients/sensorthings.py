@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ _PASSING = frozenset({408, 425, 429, 502, 503, 504})
 _NOT_UNDERSTOOD = frozenset({400, 404, 405, 406, 414, 422, 500, 501})
 _PLAIN = {"$select": "id,phenomenonTime,resultTime,result,resultQuality,parameters"}
 _TOKEN_MARGIN_S = 30.0
+_ADDRESS = re.compile(r"\(([^()]+)\)/?$")
 _IN_QUERY = "$,()'/:*;=@+-._~"
 
 
@@ -311,23 +313,43 @@ class SensorThings:
             )
         return url
 
+    def find(self, path: str, name: str, marks: Callable[[Mapping[str, Any]], bool]) -> str | None:
+        """The id of the entity of a name that bears our mark; none where there is none."""
+        quoted = name.replace("'", "''")
+        found = self.understood(path, {"$filter": f"name eq '{quoted}'"})
+        for answer in found if found is not None else self.entities(path, (None,)):
+            for entity in answer.document["value"]:
+                if entity.get("name") == name and marks(entity.get("properties") or {}):
+                    return str(entity["@iot.id"])
+        return None
+
+    def observations(self, path: str, options: Mapping[str, str]) -> Iterator[Answer]:
+        """The pages of observations of one Datastream, as a data array where the server offers it (which keeps fractions of a second)."""
+        for form in FORMS:
+            if "$expand" not in form.options:
+                found = self.understood(path, {**form.options, **options})
+                if found is not None:
+                    yield from found
+                    return
+        raise NotUnderstood(f"{self._shown(self._base + path)} gives no observations")
+
     # Writing
 
     def create(self, path: str, entity: Mapping[str, Any]) -> str:
-        """Create an entity; gives its address."""
+        """Create an entity; gives its id."""
         answer = self._send("POST", self._url(path, {}), orjson.dumps(entity))
-        location = answer.headers.get("location")
-        if location:
-            return str(location)
+        found = _ADDRESS.search(answer.headers.get("location") or "")
+        if found is not None:
+            return found[1].strip("'")
         raise BadAnswer(f"{self._shown(self._url(path, {}))} created an entity and does not tell where it is")
 
-    def update(self, address: str, entity: Mapping[str, Any]) -> None:
+    def update(self, path: str, identity: Any, entity: Mapping[str, Any]) -> None:
         """Change an entity (PATCH)."""
-        self._send("PATCH", self._own(address), orjson.dumps(entity))
+        self._send("PATCH", self._url(f"{path}({literal(identity)})", {}), orjson.dumps(entity))
 
-    def delete(self, address: str) -> None:
+    def delete(self, path: str, identity: Any) -> None:
         """Delete an entity."""
-        self._send("DELETE", self._own(address), None)
+        self._send("DELETE", self._url(f"{path}({literal(identity)})", {}), None)
 
     def create_observations(self, groups: Sequence[Mapping[str, Any]]) -> list[str]:
         """Create observations in bulk; gives for each row, in order, its address or what is wrong with it (beginning with `error`)."""
@@ -339,13 +361,6 @@ class SensorThings:
         if not isinstance(outcome, list):
             raise BadAnswer("the answer to CreateObservations is no list")
         return [str(each) for each in outcome]
-
-    def _own(self, address: str) -> str:
-        """The address of an entity at the address by which we reach its server: the path within the service is what counts."""
-        url = urljoin(self._base, address)
-        if urlsplit(url).netloc != urlsplit(self._base).netloc:
-            raise ForeignLink(f"{self._shown(url)} is not at the server that was configured")
-        return url
 
     # HTTP
 

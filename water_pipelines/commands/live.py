@@ -59,12 +59,12 @@ class LiveData:
             return
         self._tell_at = time.monotonic() + _TELL_EVERY_S
         try:
-            series = next(self._api.items("/api/v1/water-data/time-series/metadata", station=STATION), None)
+            series = next(self._api.items("/api/v1/time-series/metadata", station=STATION), None)
             if series is None or series["last_at"] in (None, self._told):
                 return
             self._told = series["last_at"]
             query = {"series_id": series["id"], "start": self._told, "rows": "true"}
-            value = self._api.get("/api/v1/water-data/time-series/data", **query)["rows"][-1]["value"]
+            value = self._api.get("/api/v1/time-series/data", **query)["rows"][-1]["value"]
         except NotReachable:
             return
         age_s = time.time() - datetime.fromisoformat(str(self._told)).timestamp()

@@ -48,7 +48,7 @@ def value_at(level: float, swing: float, at: datetime, noise: float) -> float:
 def set_up(client: SensorThings) -> dict[str, Any]:
     """The station's Datastreams by observed property; those that are not there yet are made."""
     things = client.one("Things", {"$filter": f"name eq '{STATION}'", "$top": "1"}).document["value"]
-    thing = str(things[0]["@iot.id"]) if things else _identity(client.create("Things", _ABOUT))
+    thing = str(things[0]["@iot.id"]) if things else client.create("Things", _ABOUT)
     listed = client.one(f"Things({literal(thing)})/Datastreams", {"$select": "id,name"}).document["value"]
     found = {str(each["name"]): each["@iot.id"] for each in listed}
     for name, (unit, _, _) in PROPERTIES.items():
@@ -62,15 +62,11 @@ def set_up(client: SensorThings) -> dict[str, Any]:
             "observationType": _MEASUREMENT,
             "unitOfMeasurement": {"name": unit, "symbol": unit, "definition": f"ucum:{unit}"},
             "Thing": {"@iot.id": thing},
-            "Sensor": {"@iot.id": _identity(client.create("Sensors", probe))},
-            "ObservedProperty": {"@iot.id": _identity(client.create("ObservedProperties", observed))},
+            "Sensor": {"@iot.id": client.create("Sensors", probe)},
+            "ObservedProperty": {"@iot.id": client.create("ObservedProperties", observed)},
         }
-        found[name] = _identity(client.create("Datastreams", datastream))
+        found[name] = client.create("Datastreams", datastream)
     return found
-
-
-def _identity(address: str) -> str:
-    return address.rpartition("(")[2].strip("')")
 
 
 def run(url: str, every_s: float) -> None:

@@ -42,6 +42,15 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
         "upto": "the cursor after it, where the page ends a set",
         "gaps": "ids that were missing and may still come",
     },
+    "raw.sensorthings_pushed": {
+        "server": "as sensorthings.yaml calls it",
+        "subject": "forecast or series",
+        "natural_id": "of the series",
+        "datastream": "id of the Datastream there",
+        "change": "the change up to which it was written",
+        "rows": "observations written so far",
+        "pushed_at": "UTC",
+    },
     "core.station": {
         "station_id": "number within this database",
         "uuid": "derived from the natural id",

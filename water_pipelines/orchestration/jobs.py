@@ -10,6 +10,7 @@ from water_pipelines.orchestration.operations.following import follow
 from water_pipelines.orchestration.operations.history import expire_history
 from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.operations.loading import load_file
+from water_pipelines.orchestration.operations.pushing import push
 from water_pipelines.orchestration.operations.telling import telling
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.operations.training import retrain
@@ -60,6 +61,10 @@ def follow_servers(context: dg.OpExecutionContext, platform: dg.ResourceParam[Pl
             context.log.info("%s: %s pages, %s values changed, %s requests", name, pulled.pages, pulled.changes, pulled.requests)
             if pulled.error:
                 context.log.warning("%s cannot be pulled: %s", name, pulled.error)
+        for name, written in push(working).items():
+            context.log.info("%s: %s observations created, %s changed, %s deleted", name, written.created, written.changed, written.deleted)
+            for error in written.errors:
+                context.log.warning("%s cannot be written to: %s", name, error)
 
 
 def _settled(context: dg.OpExecutionContext, platform: Platform) -> None:

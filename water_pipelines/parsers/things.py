@@ -14,6 +14,9 @@ from typing import Any
 from water_pipelines.parsers.contract import Described, Series, Station, UnreadableFile
 from water_pipelines.parsers.names import snake
 
+OURS = "water_pipelines"
+"""Key of the properties of what the platform itself writes to a server; such Datastreams are not read back."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -50,6 +53,12 @@ def is_thing(entity: Mapping[str, Any]) -> bool:
 def is_feature(entity: Mapping[str, Any]) -> bool:
     """Whether an entity is a FeatureOfInterest."""
     return "feature" in entity
+
+
+def is_ours(entity: Mapping[str, Any]) -> bool:
+    """Whether the platform itself wrote an entity."""
+    properties = entity.get("properties")
+    return isinstance(properties, dict) and OURS in properties
 
 
 def is_multi(entity: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from water_pipelines.storage.database import Database
 _AT_ONCE = 8
 _CONNECTIONS = 48
 _LOOK_EVERY_S = 0.5
+_SETTLE_EVERY_S = 15.0
 STAY_WITHIN_S = 30.0
 """A run stays when the next poll is due so soon: starting another costs seconds."""
 
@@ -41,7 +42,7 @@ def follow(platform: Platform, *, for_s: float, settle: Callable[[], None] = lam
     Parameters
     ----------
     for_s : after this long nothing more is begun; 0 pulls each server that is due once.
-    settle : called when something changed.
+    settle : called when something changed, and now and then for what others left.
     """
     found, until = Followed(), time.monotonic() + for_s
     database = Database(platform.database.url, code_version=platform.database.code_version, run=platform.database.run, max_connections=_CONNECTIONS)
@@ -49,8 +50,11 @@ def follow(platform: Platform, *, for_s: float, settle: Callable[[], None] = lam
     try:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pull") as hands:
             working: dict[Future[Pulled | None], str] = {}
-            is_first = True
+            is_first, settle_at = True, time.monotonic() + _SETTLE_EVERY_S
             while True:
+                if time.monotonic() >= settle_at:
+                    settle()
+                    settle_at = time.monotonic() + _SETTLE_EVERY_S
                 is_open, is_first = is_first or time.monotonic() < until, False
                 with database.connection() as connection:
                     due = sensorthings.due(connection) if is_open else []
@@ -60,13 +64,15 @@ def follow(platform: Platform, *, for_s: float, settle: Callable[[], None] = lam
                     if name not in working.values() and name in servers:
                         working[hands.submit(pull, own, servers[name])] = name
                 if not working:
+                    if settle_at == 0.0:
+                        continue
                     if not is_open or next_s is None or next_s > STAY_WITHIN_S:
                         return found
                     time.sleep(min(max(next_s, _LOOK_EVERY_S), max(until - time.monotonic(), 0.0)))
                     continue
                 done, _ = wait(working, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
                 if _collect(done, working, found):
-                    settle()
+                    settle_at = 0.0
     finally:
         database.close()
 

@@ -210,7 +210,7 @@ class _Pull:
         for datastream in things.entities(answer.document):
             thing = datastream.get("Thing") or {}
             station = self._stations.get(str(thing.get("@iot.id")))
-            if station is None:
+            if station is None or things.is_ours(datastream):
                 continue
             key = things.key_of(datastream["@iot.id"], multi=things.is_multi(datastream))
             known = self._series.get(key)

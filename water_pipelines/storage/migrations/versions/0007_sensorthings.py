@@ -68,7 +68,22 @@ create table raw.sensorthings_poll (
 comment on table raw.sensorthings_poll is 'How the polls of a server go: no fact, and rebuilt by polling.';
 """
 
+PUSHED = """
+create table raw.sensorthings_pushed (
+    server text not null,
+    subject text not null check (subject in ('forecast', 'series')),
+    natural_id text not null,
+    datastream text not null,
+    change bigint not null,
+    rows bigint not null,
+    pushed_at timestamptz not null default clock_timestamp(),
+    primary key (server, subject, natural_id)
+);
+comment on table raw.sensorthings_pushed is
+    'What was written to SensorThings servers, up to which change. It only saves questions: what a server holds is compared before it is written.';
+"""
+
 
 def upgrade() -> None:
-    for statements in (FACTS, STATE):
+    for statements in (FACTS, STATE, PUSHED):
         op.execute(statements)
