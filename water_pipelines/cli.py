@@ -91,6 +91,9 @@ def status(as_json: AsJson = False) -> None:
             output.table(("arrival", "file", "status", "attempts", "why"), map(_job, condition.jobs), title=title)
         stages = [(each["asset"], each["rows"], each["computed_units"], each["stale_units"], each["computed_at"]) for each in holds["stages"]]
         output.table(("stage", "rows", "units", "stale", "computed at"), stages)
+        sources = [(each["name"], each["state"], each["url"], each["reached_at"], each["error"] or "") for each in holds["sources"]]
+        if sources:
+            output.table(("source", "state", "address", "answered at", "what is wrong"), sources)
     raise typer.Exit(DONE if condition.is_running else NOT_RUNNING)
 
 

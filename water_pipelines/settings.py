@@ -5,12 +5,14 @@ Add a variable here, with its default, its bounds and one line on what it does, 
 it), credentials of object stores (the S3 client reads `AWS_*` itself), and anything that opens a file or a connection.
 """
 
+import os
 from datetime import date, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -25,6 +27,12 @@ def package_version() -> str:
         return version("water-pipelines")
     except PackageNotFoundError:
         return "unknown"
+
+
+def secret(name: str) -> SecretStr | None:
+    """A secret whose variable is named by a dropped file (`WATER_SENSORTHINGS_<NAME>_PASSWORD`): of the environment, else of `.env`."""
+    held = os.environ.get(name) or dotenv_values(".env").get(name)
+    return SecretStr(held) if held else None
 
 
 class Settings(BaseSettings):
@@ -77,6 +85,7 @@ class Settings(BaseSettings):
 
     demo_seed: int = Field(1, ge=0, description="Seed of the sample world.")
     demo_days: int = Field(365, ge=60, description="Days of sample data, ending at the start of the demo.")
+    demo_live: bool = Field(True, description="Whether the demo goes on with a simulated station on a live SensorThings server; 0 is without.")
 
     @field_validator("home")
     @classmethod

@@ -744,6 +744,21 @@ class Stage(Shape):
     stale_units: int
 
 
+class LiveSource(Shape):
+    """A live source, and how the polls of it go."""
+
+    name: str
+    kind: Literal["sensorthings"]
+    url: str
+    state: Literal["waiting", "unreached", "stale", "following"]
+    reached_at: datetime | None
+    tried_at: datetime | None
+    next_at: datetime | None
+    failures: int
+    error: str | None
+    requests: int
+
+
 class PlatformStatus(Shape):
     """How much there is."""
 
@@ -757,6 +772,7 @@ class PlatformStatus(Shape):
     observations_are_estimated: bool
     files: dict[str, int]
     stages: list[Stage]
+    sources: list[LiveSource]
 
 
 ArgoMode = Literal["R", "A", "D", ""]
@@ -1459,6 +1475,20 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
                 "last_change": 41,
                 "computed_at": "2026-03-01T12:00:03Z",
                 "stale_units": 0,
+            }
+        ],
+        "sources": [
+            {
+                "name": "agency",
+                "kind": "sensorthings",
+                "url": "https://sta.example.org/v1.1",
+                "state": "following",
+                "reached_at": "2026-03-01T12:00:00Z",
+                "tried_at": "2026-03-01T12:00:00Z",
+                "next_at": "2026-03-01T12:01:00Z",
+                "failures": 0,
+                "error": None,
+                "requests": 1,
             }
         ],
     },

@@ -12,6 +12,7 @@ from rich.table import Table
 from water_pipelines.commands.asking import Api
 from water_pipelines.commands.dagster_ui import NotLaunched, launch
 from water_pipelines.commands.drop import Wanted, drop, store_of
+from water_pipelines.commands.live import LiveData
 from water_pipelines.commands.output import Output, shown
 from water_pipelines.commands.platform import Platform, started
 from water_pipelines.commands.sample import sample_of
@@ -48,9 +49,13 @@ def run(settings: Settings, own: Sequence[Wanted] | None, output: Output, *, one
         _summarise(found, reason, output, is_sample=own is None, complete=complete, seconds=time.monotonic() - began)
         output.addresses(platform)
         if not oneshot:
+            live = LiveData(platform, settings, api, output)
+            is_live = settings.demo_live and live.start()
             output.say("Ctrl-C stops the platform; what was loaded stays")
         while not oneshot:
             platform.look()
+            if is_live:
+                live.tell()
     return complete
 
 

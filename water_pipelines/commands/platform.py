@@ -61,6 +61,10 @@ class Platform:
         """The programs that do not answer yet."""
         return self._supervisor.waiting
 
+    def add(self, program: Program) -> None:
+        """Run one more program beside the others; it is stopped with them."""
+        self._supervisor.add(program)
+
     def look(self) -> None:
         """Look after the programs once; `ProgramFailed` where one dies again and again, `Interrupted` where somebody asked us to stop."""
         self._interruptions.check()

@@ -114,13 +114,18 @@ class Supervisor:
     """
 
     def __init__(self, programs: Sequence[Program], logs: Path, *, changed: Callable[[], None] = lambda: None) -> None:
-        self._children = {program.name: _Child(program) for program in programs}
+        self._children: dict[str, _Child] = {}
         self._logs = logs
         self._changed = changed
         logs.mkdir(parents=True, exist_ok=True)
         for program in programs:
-            if self.log_file(program.name).exists():
-                self.log_file(program.name).replace(logs / f"{program.name}.log.1")
+            self.add(program)
+
+    def add(self, program: Program) -> None:
+        """Look after one more program, from the next `look` on."""
+        if self.log_file(program.name).exists():
+            self.log_file(program.name).replace(self._logs / f"{program.name}.log.1")
+        self._children[program.name] = _Child(program)
 
     @property
     def sessions(self) -> dict[str, ProcessId]:

@@ -6,9 +6,11 @@ import dagster as dg
 from pydantic import Field
 
 from water_pipelines.orchestration.operations import acts
+from water_pipelines.orchestration.operations.following import follow
 from water_pipelines.orchestration.operations.history import expire_history
 from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.operations.loading import load_file, load_files
+from water_pipelines.orchestration.operations.pushing import push
 from water_pipelines.orchestration.operations.replay import Part, replay, span
 from water_pipelines.orchestration.operations.telling import telling
 from water_pipelines.orchestration.operations.ticks import tick
@@ -19,6 +21,7 @@ from water_pipelines.storage import retries, source_files
 from water_pipelines.storage.partitions import extend_partitions
 
 _SETTLES = {"water/settles": "true"}
+_FOLLOW_FOR_S = 300.0
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -48,6 +51,25 @@ def land_tick_and_settle(context: dg.OpExecutionContext, platform: dg.ResourcePa
         file = tick(working, datetime.now(UTC))
         load_file(working, file.arrival)
         settle(working, telling(context, working))
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def follow_servers(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    """Pull SensorThings servers as they become due, and compute what that makes stale; it ends when the next poll is far or after some minutes."""
+    with platform.during(context.run.run_id) as working:
+        found = follow(working, for_s=_FOLLOW_FOR_S, settle=lambda: _settled(context, working))
+        for name, pulled in found.servers.items():
+            context.log.info("%s: %s pages, %s values changed, %s requests", name, pulled.pages, pulled.changes, pulled.requests)
+            if pulled.error:
+                context.log.warning("%s cannot be pulled: %s", name, pulled.error)
+        for name, written in push(working).items():
+            context.log.info("%s: %s observations created, %s changed, %s deleted", name, written.created, written.changed, written.deleted)
+            for error in written.errors:
+                context.log.warning("%s cannot be written to: %s", name, error)
+
+
+def _settled(context: dg.OpExecutionContext, platform: Platform) -> None:
+    settle(platform, telling(context, platform))
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -205,6 +227,14 @@ def tick_job() -> None:
 def retrain_job() -> None:
     """See `retrain_and_settle`."""
     retrain_and_settle()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor, description="Follows the SensorThings servers of the dropped sensorthings.yaml, and settles what they bring."
+)
+def sensorthings_job() -> None:
+    """See `follow_servers`."""
+    follow_servers()
 
 
 @dg.job(executor_def=dg.in_process_executor, description="Makes the yearly partitions of all tables two years ahead.")

@@ -152,7 +152,7 @@ class Parser(Protocol):
     name: str
     version: str
     kind: str
-    """``observations``, ``stations``, ``argo`` or ``archive``."""
+    """``observations``, ``stations``, ``argo``, ``archive`` or ``pages`` (of many sensors, whose rows are refused one by one)."""
 
     def recognises(self, head: Head) -> bool:
         """Whether the content, not the name, is of this kind."""

@@ -12,7 +12,7 @@ from water_pipelines.parsers.mapping import NO_MAPPING, InvalidMapping, Mapping
 
 INBOX = "inbox/"
 SIDECAR = ".mapping.yaml"
-KINDS = {"mapping.yaml": "mapping", "rules.yaml": "rules", "argo_rules.yaml": "argo_rules"}
+KINDS = {"mapping.yaml": "mapping", "rules.yaml": "rules", "argo_rules.yaml": "argo_rules", "sensorthings.yaml": "sensorthings"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Place:
 
     @property
     def kind(self) -> str:
-        """What the object is, as far as its name tells: data, mapping, or rules of a kind."""
+        """What the object is, as far as its name tells: data, mapping, rules of a kind, or sensorthings."""
         return KINDS.get(self.name, "data")
 
     @property

@@ -7,6 +7,7 @@ from water_pipelines.parsers.bom import BomReference, BomWeather
 from water_pipelines.parsers.contract import Parser
 from water_pipelines.parsers.dino import Dino
 from water_pipelines.parsers.fews import FewsPi
+from water_pipelines.parsers.sensorthings import Page
 from water_pipelines.parsers.usgs import UsgsRdb, UsgsSites
 from water_pipelines.parsers.waterml import WaterMl
 from water_pipelines.parsers.waterml2 import WaterMl2
@@ -14,6 +15,7 @@ from water_pipelines.parsers.waterml_json import WaterMlJson
 from water_pipelines.parsers.wiski import KiwisJson, WiskiTable, Zrxp
 
 SERVICES: tuple[Parser, ...] = (
+    Page(),
     WaterMl(),
     WaterMl2(),
     FewsPi(),

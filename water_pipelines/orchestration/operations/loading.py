@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from water_pipelines.domain.intervals import usual_interval_s
 from water_pipelines.domain.rules import InvalidRules, RuleSet, default_rules
-from water_pipelines.orchestration.operations import argo, argo_flagging
+from water_pipelines.orchestration.operations import argo, argo_flagging, pages
 from water_pipelines.orchestration.operations.facts import load_champion, load_forecast, load_model
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
@@ -30,7 +30,9 @@ from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import Argo, Described, FileFacts, Rows, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
-from water_pipelines.storage import loads, room, rule_sets, series_changes, source_files
+from water_pipelines.parsers.sensorthings import Page
+from water_pipelines.parsers.servers import InvalidServers, read_servers
+from water_pipelines.storage import loads, room, rule_sets, sensorthings, series_changes, source_files
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded, Parsed
@@ -163,11 +165,17 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
         except TooManyRefused:
             unless_kept.pop_all()
             raise
+        is_page = parsed.parser == Page.name
+        if is_page:
+            pages.note_landed(platform, file)
         if platform.settings.database_url is None:  # the embedded server keeps its data in the home
             room.require(platform.settings.home, spool.rows * room.STORED_BYTES_A_ROW, f"Storing the {spool.rows:,} rows of {file.name}")
         with platform.database.connection() as connection:
             readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
-        return loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
+        loaded = loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
+        if is_page:
+            pages.note_computed(platform, file, loaded)
+        return loaded
 
 
 def _is_argo(platform: Platform, file: SourceFile) -> bool:
@@ -211,7 +219,8 @@ def _read(
 def _checked(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
     """A file as its load takes it; `TooManyRefused`, with `refused`, where so many of its rows are refused that none is taken."""
     parsed = _parse(platform, file, spool, refused)
-    limit = platform.settings.rejected_share_limit
+    # a page holds what many sensors said, of which one that says nothing but lists must not hold up the others
+    limit = 1.0 if parsed.parser == Page.name else platform.settings.rejected_share_limit
     if refused and len(refused) > limit * (spool.rows + len(refused)):
         row, _, reason = next(iter(refused))
         raise TooManyRefused(
@@ -319,6 +328,21 @@ def _load_rules(platform: Platform, file: SourceFile) -> Loaded:
     return Loaded(change)
 
 
+def _load_servers(platform: Platform, file: SourceFile) -> Loaded:
+    try:
+        servers = {server.name: server for server in read_servers(_text(platform, file))}
+    except InvalidServers as error:
+        raise UnreadableFile(str(error)) from error
+    with platform.database.connection() as connection:
+        change = platform.database.take_number(connection, "servers")
+        said = {name: server.model_dump(mode="json") for name, server in servers.items()}
+        elsewhere = sensorthings.put_servers(connection, file, said, {name: server.interval for name, server in servers.items()})
+        if elsewhere:
+            raise UnreadableFile(f"the server {elsewhere[0]} stands in the sensorthings.yaml of another folder; give this one another name")
+        source_files.succeed(connection, file.arrival, rows=len(servers), rejected=0)
+    return Loaded(change, rows=len(servers))
+
+
 def _text(platform: Platform, file: SourceFile) -> str:
     try:
         return platform.store.read(file.key).decode("utf-8")
@@ -336,6 +360,7 @@ LOADERS: dict[str, Loader] = {
     "data": _load_data,
     "mapping": _load_mapping,
     "rules": _load_rules,
+    "sensorthings": _load_servers,
     "tick": load_tick,
     "model": load_model,
     "forecast": load_forecast,

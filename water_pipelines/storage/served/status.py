@@ -1,4 +1,4 @@
-"""How much there is: stations, series, observations, files by status, and what each asset has computed or has still to compute."""
+"""How much there is: stations, series, observations, files by status, what each asset has computed or has still to compute, and live sources."""
 
 from __future__ import annotations
 
@@ -30,6 +30,19 @@ full join (select asset, count(*) as units from core.stale group by asset) as s 
 order by asset
 """
 
+_SOURCES = """
+select p.server as name, 'sensorthings' as kind, v.said ->> 'url' as url,
+    case
+        when p.reached_at is null and p.error is null then 'waiting'
+        when p.reached_at is null then 'unreached'
+        when p.failures > 0 and clock_timestamp() > p.reached_at + greatest(3 * p.interval_s, 60) * interval '1 second' then 'stale'
+        else 'following'
+    end as state,
+    p.reached_at, p.tried_at, p.due_at as next_at, p.failures, p.error, p.requests
+from raw.sensorthings_server as v join raw.sensorthings_poll as p using (server) order by p.server
+"""
+"""A source that is asked is stale when it has not answered for three intervals; a poll that is merely late says nothing of the source."""
+
 
 def read(reading: Reading) -> dict[str, Any]:
     """The counts of everything, and each asset's ledger."""
@@ -54,6 +67,7 @@ def read(reading: Reading) -> dict[str, Any]:
             **{row["status"]: row["files"] for row in reading.rows(sql.SQL(_FILES))},
         },
         "stages": reading.rows(sql.SQL(_STAGES)),
+        "sources": reading.rows(sql.SQL(_SOURCES)),
     }
 
 
