@@ -176,6 +176,8 @@ def _usual_intervals(spool: Spool) -> dict[str, float | None]:
     """The interval that each series of a file keeps, judged by the first rows."""
     names = list(spool.series)
     for chunk in spool.chunks():
+        if len(chunk.series) == 0:
+            continue
         order = np.argsort(chunk.series, kind="stable")
         numbers, starts = np.unique(chunk.series[order], return_index=True)
         return {names[number]: usual_interval_s(time) for number, time in zip(numbers, np.split(chunk.time[order], starts[1:]), strict=True)}
