@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     mqtt_topics: str = Field("v1.1/+/Observations", description="Topics of it, separated by commas; + is any one level, # all that follow.")
     mqtt_client_id: str = Field("water_pipelines", description="Names the session that the broker keeps; each platform needs its own.")
     mqtt_version: Literal["5", "3.1.1"] = Field("5", description="Version of MQTT: 5 or 3.1.1.")
+    amqp_url: SecretStr | None = Field(
+        None,
+        description="An AMQP 1.0 broker to listen to: amqp(s)://user:password@host, or a Service Bus connection string; needs the extra `amqp`.",
+    )
+    amqp_addresses: str = Field("facilities", description="Queues of it, separated by commas.")
     listen_batch_seconds: float = Field(5.0, gt=0, description="Messages that are received within so many seconds land together.")
     listen_batch_messages: int = Field(2000, ge=1, description="At most so many messages land together.")
 
@@ -168,7 +173,7 @@ class Settings(BaseSettings):
     @property
     def listens(self) -> bool:
         """Whether there is a broker to listen to."""
-        return self.mqtt_url is not None
+        return self.mqtt_url is not None or self.amqp_url is not None
 
     @property
     def future_tolerance(self) -> timedelta:

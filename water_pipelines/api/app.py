@@ -21,6 +21,7 @@ from water_pipelines.api.routes import (
     changes,
     dashboard,
     datasets,
+    facilities,
     lineage,
     nodes,
     predictions,
@@ -39,7 +40,21 @@ from water_pipelines.storage.server import server_for
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
     module.router
-    for module in (status, stations, time_series, nodes, predictions, quality, anomalies, changes, lineage, datasets, processing, dashboard)
+    for module in (
+        status,
+        stations,
+        time_series,
+        nodes,
+        facilities,
+        predictions,
+        quality,
+        anomalies,
+        changes,
+        lineage,
+        datasets,
+        processing,
+        dashboard,
+    )
 )
 
 _DESCRIPTION = """

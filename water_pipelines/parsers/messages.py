@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from water_pipelines.parsers import names
+from water_pipelines.parsers import facilities, names
 from water_pipelines.parsers.contract import (
     OBSERVATION_SCHEMA,
     PUT,
@@ -521,4 +521,36 @@ def _cells(message: Message, how: MessageMapping) -> list[dict[str, Any]]:
     return records
 
 
-_READERS: tuple[Reader, ...] = (_frost, _device)
+# What facilities send
+
+
+def _facility(message: Message, mapping: Mapping, file: FileFacts) -> Iterator[Told] | None:
+    """A message that names one of our schemas, whatever its address."""
+    if not message.body.lstrip().startswith(b"{") or b'"schema"' not in message.body:
+        return None
+    said = _json(message)
+    return _told_of_facility(said) if facilities.is_of_a_facility(said) else None
+
+
+def _told_of_facility(said: Any) -> Iterator[Told]:
+    refused: list[Refused] = []
+    taken = False
+    try:
+        for each in facilities.told_by(said):
+            if not isinstance(each, tuple):
+                yield each
+                continue
+            series, time, value, qualifier = each
+            try:
+                yield Observed(series, time_of(time), value_of(value), qualifier)
+                taken = True
+            except Refused as error:
+                refused.append(error)
+    except facilities.Invalid as error:
+        raise Refused(str(error)) from error
+    if refused and not taken:
+        raise refused[0]
+    yield from refused
+
+
+_READERS: tuple[Reader, ...] = (_facility, _frost, _device)

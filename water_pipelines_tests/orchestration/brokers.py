@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -91,6 +91,60 @@ def publisher(url: str) -> Iterator[Publisher]:
         yield device
     finally:
         device.close()
+
+
+class Sender:
+    """A facility that sends durable messages to a queue and knows what the broker has taken; connects again until it has."""
+
+    def __init__(self, url: str, queue: str) -> None:
+        self._url, self._queue = url, queue
+        self._connection: Any = None
+
+    def send(self, body: bytes) -> None:
+        """Send a message, again and again until the broker has taken it."""
+        from proton import Message, ProtonException
+
+        ends_at = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                if self._connection is None:
+                    self._open()
+                self._sender.send(Message(body=body, durable=True, content_type="application/json"), timeout=5)
+                return
+            except (ProtonException, OSError):
+                self.close()
+                if time.monotonic() > ends_at:
+                    raise
+                time.sleep(0.5)
+
+    def send_all(self, bodies: Iterable[bytes]) -> None:
+        """Send messages."""
+        for body in bodies:
+            self.send(body)
+
+    def close(self) -> None:
+        from proton import ProtonException
+
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(ProtonException, OSError):
+                connection.close()
+
+    def _open(self) -> None:
+        from proton.utils import BlockingConnection
+
+        self._connection = BlockingConnection(self._url, allow_insecure_mechs=True, timeout=5)
+        self._sender = self._connection.create_sender(self._queue, name=f"device-{secrets.token_hex(4)}")
+
+
+@contextmanager
+def sender(url: str, queue: str) -> Iterator[Sender]:
+    """A facility that is connected for as long as the block lasts."""
+    facility = Sender(url, queue)
+    try:
+        yield facility
+    finally:
+        facility.close()
 
 
 @contextmanager
