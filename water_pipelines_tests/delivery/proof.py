@@ -87,18 +87,18 @@ class Broker:
 
 
 class Stream(threading.Thread):
-    """Sends numbered messages at a steady rate; each is one observation of its own, whose value is its number."""
+    """Sends numbered messages at a steady rate, for some seconds and until all is killed; each is one observation, whose value is its number."""
 
-    def __init__(self, send: Callable[[int], None], rate: float, seconds: float) -> None:
+    def __init__(self, send: Callable[[int], None], rate: float, seconds: float, until: threading.Event) -> None:
         super().__init__(daemon=True)
-        self._send, self._rate, self._seconds = send, rate, seconds
+        self._send, self._rate, self._seconds, self._until = send, rate, seconds, until
         self.sent = 0
         self.failed: BaseException | None = None
 
     def run(self) -> None:
         began = time.monotonic()
         try:
-            while (elapsed := time.monotonic() - began) < self._seconds:
+            while (elapsed := time.monotonic() - began) < self._seconds or not self._until.is_set():
                 while self.sent < elapsed * self._rate:
                     self._send(self.sent)
                     self.sent += 1
@@ -231,9 +231,10 @@ def prove(seed: int, *, seconds: float, rate: float, amqp: bool, rounds: int, sa
     device, facility = Device(proof.mosquitto.url), Sender(proof.artemis.url, "facilities") if proof.artemis else None
     try:
         _wait(lambda: _is_subscribed(proof), proof, "the listener hears the first message", hello=device)
-        streams = [Stream(device.send, rate / (2 if facility else 1), seconds)]
+        all_killed = threading.Event()
+        streams = [Stream(device.send, rate / (2 if facility else 1), seconds, all_killed)]
         if facility is not None:
-            streams.append(Stream(lambda number: facility.send(_record(number)), rate / 2, seconds))
+            streams.append(Stream(lambda number: facility.send(_record(number)), rate / 2, seconds, all_killed))
         for stream in streams:
             stream.start()
         kills: dict[str, Callable[[], None]] = {
@@ -250,6 +251,7 @@ def prove(seed: int, *, seconds: float, rate: float, amqp: bool, rounds: int, sa
             kills[name]()
             outcome.kills[name] = outcome.kills.get(name, 0) + 1
             say(f"{time.monotonic() - began:5.1f} s: killed {name}")
+        all_killed.set()
         for stream in streams:
             stream.join(seconds + _PATIENCE_S)
             if stream.is_alive() or stream.failed:
@@ -258,7 +260,7 @@ def prove(seed: int, *, seconds: float, rate: float, amqp: bool, rounds: int, sa
         _wait(device.finish, proof, "the broker has taken all")
         wanted = [("mqtt", *_sums(streams[0].sent))] if facility is None else [("bus", *_sums(streams[1].sent)), ("mqtt", *_sums(streams[0].sent))]
         ends_at = time.monotonic() + _PATIENCE_S
-        while (found := _loaded(proof)) != wanted and time.monotonic() < ends_at:
+        while ((found := _loaded(proof)) != wanted or not _is_at_rest(proof)) and time.monotonic() < ends_at:
             time.sleep(1)
         if found != wanted:
             outcome.problems.append(f"stored (kind, count, sum, distinct) {found}, sent {wanted}\n{proof.log()}")
@@ -284,10 +286,16 @@ def _loaded(proof: Proof) -> list[tuple[object, ...]]:
         return []
 
 
+def _is_at_rest(proof: Proof) -> bool:
+    """Whether nothing is being landed; what is delivered once more may come after all was counted."""
+    return rows(proof.platform, "select count(*) from raw.source_file where landed_at is null or status in ('pending', 'running')") == [(0,)]
+
+
 def _examine(proof: Proof, outcome: Outcome) -> None:
     """What must hold beside the counts: nothing was set aside, nothing ever changed a value, no landing was left unfinished."""
     queries = {
-        "files that are not loaded": "select count(*) from raw.source_file where status <> 'succeeded' or landed_at is null",
+        "files that could not be loaded": "select count(*) from raw.source_file where status in ('failed', 'quarantined')",
+        "files whose landing was never ended": "select count(*) from raw.source_file where landed_at is null",
         "rows that were refused": "select count(*) from raw.rejected_row",
         "values that changed": "select count(*) from history.observation",
     }
