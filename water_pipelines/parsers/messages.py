@@ -52,6 +52,13 @@ _NANOSECONDS_FROM, _MICROSECONDS_FROM, _MILLISECONDS_FROM = 1e17, 1e14, 1e11
 _ZONE_HINT = "; send it with an offset, such as 2026-03-01T12:00:00Z, or name its time_zone in the mapping"
 
 
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_FLAGS = ("qualifier", "quality", "flag")
+_LONGEST_WORD = 40
+_MOST_WORDS = 100
+"""A database holds few qualifiers: longer words are cut, and of more of them in a batch it is only told that they are text."""
+
+
 class Refused(Exception):
     """A message, or one value of it, that is not taken; says why."""
 
@@ -159,6 +166,7 @@ class _Found:
         self._states: list[SensorState] = []
         self._rows: list[tuple[str, int, float, str | None, int]] = []
         self._rejected: list[Rejected] = []
+        self._words: set[str] = set()
 
     def read(self, row: int, line: bytes, mapping: Mapping) -> None:
         """Read a line of the batch."""
@@ -216,7 +224,11 @@ class _Found:
             self._reject(row, message, f"the time {said} {reason}")
             return
         self._describe(observed.series)
-        self._rows.append((observed.series.natural_id, observed.time, observed.value, observed.qualifier, row))
+        word = observed.qualifier and observed.qualifier[:_LONGEST_WORD]
+        if word and len(self._words) >= _MOST_WORDS and word not in self._words:
+            word = "text"
+        self._words |= {word} if word else set()
+        self._rows.append((observed.series.natural_id, observed.time, observed.value, word or None, row))
 
     def _reject(self, row: int, message: Message, reason: str) -> None:
         self._rejected.append(Rejected(row, shorten(f"{message.address} {message.body.decode('utf-8', 'replace')}"), reason))
@@ -319,10 +331,9 @@ def value_of(said: Any, missing: Iterable[str] = ()) -> float:
     elif isinstance(said, str):
         if said.strip() in missing:
             return math.nan
-        try:
-            number = float(said)
-        except ValueError:
-            raise Refused(f"{shorten(said)!r} is no number; if it stands for a missing value, say so in the mapping: missing") from None
+        if not _NUMBER.fullmatch(said):
+            raise Refused(f"{shorten(said)!r} is no number; if it stands for a missing value, say so in the mapping: missing")
+        number = float(said)
     else:
         raise Refused(f"the value is {'a list' if isinstance(said, list) else 'an object'}, not a number")
     for mark in missing:
@@ -351,14 +362,30 @@ def _frost(message: Message, mapping: Mapping, file: FileFacts) -> list[Told] | 
 def _entity(message: Message, series: Series, how: MessageMapping | None) -> list[Told]:
     """An Observation: as a client published it, or the entity that the server made of it.
 
-    A server publishes the entity for each message that a client published without a time, which it adds: the first tells nothing.
+    A server publishes the entity for each message that a client published without a time, which it adds: the first tells nothing. A result
+    that is text is a missing value, with the text as its qualifier.
     """
     said = _object(message)
-    if said.get("phenomenonTime") is None and "@iot.id" not in said:
+    time, result, missing = said.get("phenomenonTime") or said.get("resultTime"), said.get("result"), how.missing if how else ()
+    if time is None and "@iot.id" not in said:
         return []
-    value = value_of(said.get("result"), how.missing if how else ())
-    quality = said.get("resultQuality")
-    return [Observed(series, time_of(said.get("phenomenonTime"), how.time_zone if how else None), value, None if quality is None else str(quality))]
+    word = result.strip() if isinstance(result, str) and not _NUMBER.fullmatch(result) and result.strip() not in missing else None
+    value = math.nan if word is not None else value_of(result, missing)
+    parameters = said.get("parameters")
+    flag = next((parameters[name] for name in _FLAGS if parameters.get(name) is not None), None) if isinstance(parameters, dict) else None
+    words = (word, None if isinstance(flag, dict | list) else flag, _code(said.get("resultQuality")))
+    qualifier = ":".join(str(each)[:_LONGEST_WORD] for each in words if each is not None and each != "")
+    return [Observed(series, time_of(time, how.time_zone if how else None), value, qualifier or None)]
+
+
+def _code(quality: Any) -> Any:
+    """The word of a result quality, which servers wrap in objects and lists."""
+    while isinstance(quality, dict | list):
+        if isinstance(quality, list):
+            quality = quality[0] if quality else None
+        else:
+            quality = next((quality[name] for name in ("code", "DQ_Result", "value", "result") if name in quality), None)
+    return quality
 
 
 # What devices send

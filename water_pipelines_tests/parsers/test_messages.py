@@ -58,6 +58,26 @@ def test_what_a_sensorthings_server_publishes_is_one_observation() -> None:
     assert found.reasons == {}
 
 
+def test_words_of_a_sensorthings_server_are_qualifiers() -> None:
+    """A text in place of a number is kept beside a missing value; flags come from parameters and quality; the result time stands in for a time."""
+    at = {"@iot.id": 1, "phenomenonTime": "2026-03-01T00:00:00Z"}
+    found = said(
+        (FROST, {**at, "result": "FAULT", "resultQuality": {"DQ_Status": {}, "code": "bad"}}),
+        (FROST, {**at, "result": 1, "parameters": {"flag": "A"}, "resultQuality": [{"code": "B"}]}),
+        (FROST, {"@iot.id": 1, "resultTime": "2026-03-01T00:05:00Z", "result": "1e1"}),
+    )
+    assert [row["qualifier"] for row in found.rows] == ["FAULT:bad", "A:B", None]
+    assert observed(found)[2] == ("mqtt/Datastreams(1)/result", "2026-03-01T00:05:00", 10.0)
+
+
+def test_qualifiers_without_end_do_not_fill_the_store() -> None:
+    """Long words are cut, and a device that sends another word with each value is only noted as sending text."""
+    at = "2026-03-01T00:00:00Z"
+    found = said(*(("devices/S/x", {"time": at, "value": n, "quality": f"word {n} {'x' * 100}"}) for n in range(150)))
+    words = [row["qualifier"] for row in found.rows]
+    assert (len(set(words)), max(map(len, words)), words[-1]) == (101, 40, "text")
+
+
 def test_a_mapping_names_what_a_datastream_measures() -> None:
     """Under a mapping the observations of a Datastream are a series of a station, as if they had come in any other way."""
     found = said(("FROST/v1.1/Datastreams(7)/Observations", {"@iot.id": 1, "phenomenonTime": "2026-03-01T00:00:00Z", "result": "2.5"}))
