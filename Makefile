@@ -14,7 +14,7 @@ UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global.inde
 	SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; if [ -n "$$SSL_CERT_FILE" ]; then export SSL_CERT_FILE; else unset SSL_CERT_FILE; fi; \
 	$(BIN)/uv --quiet --no-progress pip
 
-.PHONY: setup demo up check fix test test-services bench migrate lock
+.PHONY: setup amqp demo up check fix test test-services bench migrate lock
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -35,6 +35,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(UV) install --python $(BIN)/python --require-hashes --requirement requirements.lock
 	@$(UV) install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+# the library of AMQP 1.0, for which there are no wheels: needs a C compiler, pkg-config and the headers of Python and OpenSSL
+amqp: setup
+	@$(UV) install --python $(BIN)/python --require-hashes --requirement requirements-amqp.lock --no-binary python-qpid-proton --only-binary setuptools,cffi,pycparser \
+		--no-deps --no-build-isolation-package python-qpid-proton
 
 demo: setup
 	@$(BIN)/water demo $(if $(filter-out 0 no false,$(ONESHOT)),--oneshot) $${DATA:+--data "$$DATA"} $${MAPPING:+--mapping "$$MAPPING"}
@@ -75,3 +80,5 @@ bench: setup
 lock:
 	@$(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --group bench --extra sentry --extra live \
 		--output-file requirements.lock pyproject.toml
+	@printf 'python-qpid-proton>=0.40\nsetuptools\n' | { $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --constraint requirements.lock --output-file requirements-amqp.lock -; }

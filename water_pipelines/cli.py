@@ -121,6 +121,22 @@ def drop(
 
 
 @app.command(epilog=_CODES)
+def listen(as_json: AsJson = False) -> None:
+    """Land what the brokers of the settings send, until Ctrl-C; `water up` runs it where a broker is named. 2 when none is, or it cannot be used."""
+    from water_pipelines.clients.messages import SourceUnavailable
+    from water_pipelines.commands.listen import listen as listen_to
+
+    output = Output(as_json=as_json)
+    with _explained(output):
+        try:
+            heard = listen_to(_settings())
+        except SourceUnavailable as error:
+            _fail(output, str(error), WRONG_USAGE)
+    output.tell(**{name: asdict(each) for name, each in heard.items()})
+    output.table(("source", "messages", "refused", "batches"), [(name, each.messages, each.refused, each.batches) for name, each in heard.items()])
+
+
+@app.command(epilog=_CODES)
 def migrate(as_json: AsJson = False) -> None:
     """Make the databases and bring them to the present schema; an embedded server that does not run is started for it."""
     from water_pipelines.commands import databases

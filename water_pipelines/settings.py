@@ -73,6 +73,20 @@ class Settings(BaseSettings):
     history_days: int | None = Field(
         None, ge=1, description="What was superseded is kept so many days, and an as_of before them answers 410; empty keeps it for ever."
     )
+    mqtt_url: SecretStr | None = Field(
+        None, description="An MQTT broker to listen to: mqtt://user:password@host:1883, or mqtts:// for TLS; empty listens to none."
+    )
+    mqtt_topics: str = Field("v1.1/+/Observations", description="Topics of it, separated by commas; + is any one level, # all that follow.")
+    mqtt_client_id: str = Field("water_pipelines", description="Names the session that the broker keeps; each platform needs its own.")
+    mqtt_version: Literal["5", "3.1.1"] = Field("5", description="Version of MQTT: 5 or 3.1.1.")
+    amqp_url: SecretStr | None = Field(
+        None,
+        description="An AMQP 1.0 broker to listen to: amqp(s)://user:password@host, or a Service Bus connection string; needs the extra `amqp`.",
+    )
+    amqp_addresses: str = Field("facilities", description="Queues of it, separated by commas.")
+    listen_batch_seconds: float = Field(5.0, gt=0, description="Messages that are received within so many seconds land together.")
+    listen_batch_messages: int = Field(2000, ge=1, description="At most so many messages land together.")
+
     load_attempts: int = Field(5, ge=1, description="How often a load that failed for reasons that may pass, or died, is begun before it is left.")
 
     hindcast_weeks: int = Field(
@@ -164,6 +178,11 @@ class Settings(BaseSettings):
             return ""
         prefix = urlsplit(self.store_url).path.strip("/")
         return f"{prefix}/" if prefix else ""
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is a broker to listen to."""
+        return self.mqtt_url is not None or self.amqp_url is not None
 
     @property
     def future_tolerance(self) -> timedelta:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from psycopg import sql
 
-from water_pipelines.storage import loads, source_files, ticks
+from water_pipelines.storage import loads, sensor_states, source_files, ticks
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.database import Database
 from water_pipelines.storage.loads import Loaded, Parsed
@@ -77,11 +77,12 @@ class World:
         stations: Mapping[str, Mapping[str, Any]] | None = None,
         rejected: Sequence[tuple[int, str, str]] = (),
         qualifiers: Sequence[str | None] = (),
+        states: Sequence[sensor_states.Said] = (),
     ) -> Loaded:
         """Land and load a file. Series of the rows that are not described are given their station and property by their id, and 15 minutes."""
-        file = self.announce(name, content=repr((rows, series, stations)))
+        file = self.announce(name, content=repr((rows, series, stations, states)))
         self._rows[file.arrival] = rows
-        return self.load(file, rows, series=series, stations=stations, rejected=rejected, qualifiers=qualifiers)
+        return self.load(file, rows, series=series, stations=stations, rejected=rejected, qualifiers=qualifiers, states=states)
 
     def load(
         self,
@@ -92,6 +93,7 @@ class World:
         stations: Mapping[str, Mapping[str, Any]] | None = None,
         rejected: Sequence[tuple[int, str, str]] = (),
         qualifiers: Sequence[str | None] = (),
+        states: Sequence[sensor_states.Said] = (),
     ) -> Loaded:
         """Load a file that has landed."""
         described = {name: _described(name) for name in dict.fromkeys(row[0] for row in rows)}
@@ -100,7 +102,7 @@ class World:
         claims = Claims({**{each["station"]: {} for each in described.values()}, **(stations or {})}, described)
         with source_files.loading(self.database, file.arrival) as held, _spool(rows, qualifiers) as spool:
             assert held is not None, f"{file.name} was loaded before"
-            parsed = Parsed(spool, claims, rejected, "builder", "1")
+            parsed = Parsed(spool, claims, rejected, "builder", "1", states)
             return loads.load(self.database, held, parsed, edges=[], reparse=lambda arrival: _spool(self._rows[arrival]))
 
     def tick(self, at: str) -> int:

@@ -26,6 +26,7 @@ SERVICE_KEYS: dict[str, type | tuple[type, ...]] = {
     "image": str,
     "restart": str,
     "entrypoint": list,
+    "profiles": list,
     "command": list,
     "environment": dict,
     "ports": list,
@@ -55,9 +56,10 @@ def instructions(name: str) -> list[str]:
 
 
 def test_every_process_of_the_platform_has_a_container() -> None:
-    """PostgreSQL with PostGIS, MinIO, code server, web server, daemon and API, and the migration before them."""
-    assert set(SERVICES) == {"postgres", "minio", "migrate", "code", "webserver", "daemon", "api"}
-    assert set(OURS) == {"migrate", "code", "webserver", "daemon", "api"}
+    """PostgreSQL with PostGIS, MinIO, code server, web server, daemon and API, and the migration before them; a listener where one is asked for."""
+    assert set(SERVICES) == {"postgres", "minio", "migrate", "code", "webserver", "daemon", "api", "listener"}
+    assert set(OURS) == {"migrate", "code", "webserver", "daemon", "api", "listener"}
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["listener"]
     assert SERVICES["postgres"]["image"].startswith("postgis/")
 
 

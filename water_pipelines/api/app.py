@@ -22,6 +22,7 @@ from water_pipelines.api.routes import (
     changes,
     dashboard,
     datasets,
+    facilities,
     lineage,
     nodes,
     predictions,
@@ -40,7 +41,22 @@ from water_pipelines.storage.server import server_for
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
     module.router
-    for module in (status, stations, time_series, nodes, predictions, quality, anomalies, argo, changes, lineage, datasets, processing, dashboard)
+    for module in (
+        status,
+        stations,
+        time_series,
+        nodes,
+        facilities,
+        predictions,
+        quality,
+        anomalies,
+        argo,
+        changes,
+        lineage,
+        datasets,
+        processing,
+        dashboard,
+    )
 )
 
 _DESCRIPTION = """

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["online", "late", "silent", "inactive", "unknown"]
 Flag = Literal[1, 2, 3, 4, 9]
+SensorState = Literal["active", "inactive"]
 SeriesKind = Literal["sensor", "imported", "computed"]
 JobStatus = Literal["pending", "running", "succeeded", "failed", "quarantined"]
 Tests = list[Literal["gross_range", "spike", "rate_of_change", "flat_line", "gap"]]
@@ -140,6 +141,50 @@ class Values(Shape):
     failed: list[Tests | None] | None = Field(None, description="The tests that the value failed; null where it was not evaluated.")
     not_run: list[Tests | None] | None = Field(None, description="The tests that could not be run on it; null where it was not evaluated.")
     rows: list[AnnotatedValue] | None = None
+    next: str | None
+
+
+class Sensor(StationSeries):
+    """A sensor of a facility: its series, and whether it is switched on as of the last tick."""
+
+    state: SensorState
+    state_at: datetime | None = Field(description="From when on it is so; null where nothing was ever said of it.")
+    state_reason: str | None
+
+
+class FacilityPage(Shape):
+    """Facilities, by id."""
+
+    items: list[Station]
+    next: str | None
+
+
+class FacilityDetail(Station):
+    """A facility with its sensors."""
+
+    sensors: list[Sensor]
+
+
+class Sensors(Shape):
+    """The sensors of a facility."""
+
+    facility: StationRef
+    change: int
+    items: list[Sensor]
+
+
+class SensorRecords(Shape):
+    """Values of a sensor within [start, end), by column."""
+
+    sensor: SeriesRef
+    change: int = Field(description="The change number as of which the values were read; give it as `as_of` to read the same again.")
+    start: datetime | None
+    end: datetime | None
+    time: list[datetime]
+    value: list[float | None] = Field(description="null where the source says that the value is missing (flag 9).")
+    flag: list[Flag] = Field(description="QARTOD; a value of a sensor that was switched off is suspect (3) at best.")
+    qualifier: list[str | None] = Field(description="What the source wrote beside the value.")
+    state: list[SensorState] = Field(description="Whether the sensor was switched on at the time of the value.")
     next: str | None
 
 
@@ -1141,8 +1186,42 @@ _ARGO_TEMP: dict[str, Any] = {
     "flag": [1, 4],
     "failed": [[], ["spike"]],
 }
+_FACILITY_REF: dict[str, Any] = {"id": "4a0cb3a6-5b43-5f0c-9d21-6a4b1d2b7f10", "natural_id": "WTP-4", "name": "Treatment plant Riverside"}
+_FACILITY: dict[str, Any] = {**_STATION, **_FACILITY_REF, "kind": "treatment_plant", "properties": {"is_facility": True, "address": "Weir lane 1"}}
+_SENSOR_REF: dict[str, Any] = {
+    "id": "0f5b6a0c-8f0e-5d0e-8c43-7b1a2c9d4e55",
+    "natural_id": "WTP-4/L1",
+    "name": "Level in basin 1",
+    "property": "water_level",
+    "unit": "m",
+    "interval_s": 60.0,
+}
+_SENSOR: dict[str, Any] = {
+    **_SENSOR_REF,
+    **_SERIES_DETAIL,
+    "kind": "sensor",
+    "status": "online",
+    "last": _VALUE,
+    "state": "inactive",
+    "state_at": "2026-03-01T00:00:00Z",
+    "state_reason": "Calibration",
+}
 
 EXAMPLES: dict[type[Shape], dict[str, Any]] = {
+    FacilityPage: {"items": [_FACILITY], "next": _CURSOR},
+    FacilityDetail: {**_FACILITY, "sensors": [_SENSOR]},
+    Sensors: {"facility": _FACILITY_REF, "change": 42, "items": [_SENSOR]},
+    SensorRecords: {
+        "sensor": _SENSOR_REF,
+        "change": 42,
+        **_WINDOW,
+        "time": ["2026-02-28T23:59:00Z", "2026-03-01T00:00:00Z"],
+        "value": [1.25, 0.0],
+        "flag": [1, 3],
+        "qualifier": [None, "maintenance"],
+        "state": ["active", "inactive"],
+        "next": None,
+    },
     StationPage: {"items": [_STATION], "next": _CURSOR},
     StationDetail: {**_STATION, "series": [{**_REF, **_SERIES_DETAIL, "status": "online", "last": _VALUE}]},
     SeriesPage: {

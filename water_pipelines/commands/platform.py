@@ -1,4 +1,4 @@
-"""The platform as it runs on one machine: PostgreSQL, code server, Dagster's web server and daemon, and the API.
+"""The platform as it runs on one machine: PostgreSQL, code server, Dagster's web server and daemon, the API, and a listener to brokers.
 
 Add a program in `programs_of`. How programs are looked after is in `processes.py`, who may run them in `home.py`.
 """
@@ -143,6 +143,7 @@ def stopped(settings: Settings, timeout_s: float = 60) -> bool:
 def programs_of(settings: Settings, environment: Mapping[str, str]) -> list[Program]:
     """The programs of the platform; Dagster's front ends start when there is code to read, and the daemon is ready when its heart beats."""
     beside = Path(sys.executable).parent
+    listener = Program("listener", [sys.executable, "-m", "water_pipelines.cli", "listen"], environment, after=("migration",))
     return [
         Program(
             "migration",
@@ -186,6 +187,7 @@ def programs_of(settings: Settings, environment: Mapping[str, str]) -> list[Prog
             lambda: answers(url_of(settings.host, settings.api_port) + "/ready"),
             after=("code server", "migration"),
         ),
+        *([listener] if settings.listens else []),
     ]
 
 

@@ -96,7 +96,25 @@ class Argo:
     content: Casts | FloatMeta | TechnicalValues | SurfaceFixes | GreyList
 
 
-Event = Described | Rows | Argo
+@dataclass(frozen=True)
+class SensorState:
+    """From a time on (aware), the sensor of a series is switched on or off, as far as somebody said so."""
+
+    series: str
+    station: str
+    at: datetime
+    is_active: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class SensorStates:
+    """States of sensors, whose series are described before."""
+
+    states: list[SensorState]
+
+
+Event = Described | Rows | Argo | SensorStates
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,66 @@ class ColumnMapping(_Strict):
     interval: Seconds | None = None
 
 
+class MessageMapping(_Strict):
+    r"""How messages whose topic fits a pattern are read; what is left out is found in the topic or in the message.
+
+    >>> MessageMapping(topic="devices/{station}/{property}").fits("devices/MILL/stage")
+    {'station': 'MILL', 'property': 'stage'}
+    """
+
+    topic: Text
+    header: Annotated[tuple[Text, ...], BeforeValidator(_list)] = ()
+    separator: str = ","
+    time: Text | None = None
+    time_format: str | None = None
+    time_zone: Text | None = None
+    value: Annotated[tuple[Text, ...], BeforeValidator(_list)] = ()
+    columns: dict[Text, ColumnMapping] = Field(default_factory=dict)
+    missing: Markers = ()
+    qualifier_column: Text | None = None
+    station: Text | None = None
+    station_column: Text | None = None
+    property: Text | None = None
+    property_column: Text | None = None
+    unit: Text | None = None
+    unit_column: Text | None = None
+    station_attributes: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, zone: str | None) -> str | None:
+        return None if zone is None else check_zone(zone)
+
+    @field_validator("topic")
+    @classmethod
+    def _pattern_is_known(cls, topic: str) -> str:
+        names = [level[1:-1] for level in topic.split("/") if level.startswith("{") and level.endswith("}")]
+        if not set(names) <= {"station", "property"} or len(names) != len(set(names)):
+            raise ValueError(f"{topic!r}: a level in braces is {{station}} or {{property}}, each once at most; + is any one level, # all that follow")
+        if "#" in topic[:-1]:
+            raise ValueError(f"{topic!r}: # is the last level")
+        return topic
+
+    def fits(self, topic: str) -> dict[str, str] | None:
+        """What a topic says of station and property; none where it does not fit the pattern."""
+        found = self._pattern.fullmatch(topic)
+        return None if found is None else found.groupdict()
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        levels = []
+        for level in self.topic.split("/"):
+            if level == "+":
+                levels.append("[^/]*")
+            elif level == "#":
+                levels.append(".*")
+            elif level.startswith("{") and level.endswith("}"):
+                levels.append(f"(?P<{level[1:-1]}>[^/]+)")
+            else:
+                levels.append(re.escape(level))
+        return re.compile("/".join(levels))
+
+
 class Mapping(_Strict):
     r"""Everything that can be said about a file; all of it may be left out.
 
@@ -179,6 +239,8 @@ class Mapping(_Strict):
     latitude_column: Column | None = None
     longitude_column: Column | None = None
     station_attributes: dict[str, Any] = Field(default_factory=dict)
+
+    messages: tuple[MessageMapping, ...] = ()
 
     @field_validator("time_zone")
     @classmethod

@@ -18,6 +18,7 @@ from water_pipelines.parsers.columnar import Parquet
 from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
 from water_pipelines.parsers.loggers import LOGGERS
 from water_pipelines.parsers.mapping import Mapping
+from water_pipelines.parsers.messages import Messages
 from water_pipelines.parsers.records import Json, Ndjson
 from water_pipelines.parsers.services import SERVICES
 from water_pipelines.parsers.sheets import Sheets
@@ -82,6 +83,7 @@ def find_parser(stream: BinaryIO, mapping: Mapping) -> Parser:
 
 
 PARSERS: tuple[Parser, ...] = (
+    Messages(),
     *(Packed(packing, parse_file) for packing in PACKINGS),
     Sheets(),
     Zip(parse_file),

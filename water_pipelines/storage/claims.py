@@ -169,7 +169,7 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
             series_uuid(natural_id),
             ids[natural_id],
             stations_of[said["station"]],
-            said["property"],
+            said.get("property") or natural_id.rpartition("/")[2],
             said.get("unit"),
             said.get("name") or natural_id,
             _kind_of(said) or "imported",

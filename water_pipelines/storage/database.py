@@ -17,10 +17,12 @@ import psycopg
 import pyarrow as pa
 from numpy.typing import NDArray
 from psycopg import sql
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Window = tuple[np.datetime64, np.datetime64]
+NOT_ANSWERING: tuple[type[Exception], ...] = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+"""What is raised while the server is away; whoever can wait tries again."""
 
 
 class Database:

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from water_pipelines.domain.series import series_day_codes, series_days_of, starts_of_runs
 from water_pipelines.storage import claims as claiming
-from water_pipelines.storage import computed, series_changes, source_files, tombstones
+from water_pipelines.storage import computed, sensor_states, series_changes, source_files, tombstones
 from water_pipelines.storage.claims import Claims, Provision
 from water_pipelines.storage.copy import copy_arrays, copy_rows
 from water_pipelines.storage.database import Connection, Database
@@ -42,6 +42,7 @@ class Parsed:
     rejected: Collection[tuple[int, str, str]]
     parser: str
     parser_version: str
+    states: Sequence[sensor_states.Said] = ()
 
 
 @dataclass
@@ -115,7 +116,8 @@ def load_within(
         work.replay(_SeriesDays(np.unique(np.concatenate([leaving.codes, *(each.codes for each in waiting)]))), reparse, without=superseded)
         change = work.write("load")
         described = claiming.record(connection, file.arrival, claims, provision, without=superseded)
-        claiming.mark_readers_of_series(connection, series_edges, described)
+        switched = sensor_states.record(connection, file.arrival, parsed.states, provision.series_ids, without=superseded)
+        claiming.mark_readers_of_series(connection, series_edges, [*described, *switched])
         source_files.supersede(connection, superseded, by=file.arrival, change=change)
         mark_readers(connection, edges, *work.tally.spans())
         loaded = work.loaded(change)
@@ -145,7 +147,8 @@ def withdraw(
     work.replay(leaving, reparse, without=arrivals)
     change = work.write("withdraw")
     described = claiming.record(connection, arrivals[0], Claims({}, {}), Provision({}, {}, is_news=True), without=arrivals)
-    claiming.mark_readers_of_series(connection, series_edges, described)
+    switched = sensor_states.record(connection, arrivals[0], (), {}, without=arrivals)
+    claiming.mark_readers_of_series(connection, series_edges, [*described, *switched])
     source_files.withdraw(connection, arrivals, change=change)
     mark_readers(connection, edges, *work.tally.spans())
     work.note_computed(change)

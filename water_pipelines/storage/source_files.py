@@ -253,6 +253,21 @@ def to_load(database: Database) -> list[SourceFile]:
         return _find(connection, "landed_at is not null and withdrawn_at is null and status in ('pending', 'running') order by arrival", ())
 
 
+def not_landed(database: Database, prefix: str) -> list[SourceFile]:
+    """Files below a folder whose landing was begun and is not noted as ended."""
+    with database.connection() as connection:
+        return _find(connection, "landed_at is null and prefix = %s order by arrival", (prefix,))
+
+
+def are_waiting(database: Database) -> bool:
+    """Whether landed files wait for a load that was never begun."""
+    with database.connection() as connection:
+        row = connection.execute(
+            "select exists (select from raw.source_file where status = 'pending' and landed_at is not null and withdrawn_at is null)"
+        ).fetchone()
+    return row is not None and bool(row[0])
+
+
 @contextmanager
 def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
     """Hold a file while it is loaded; yields none where another process holds it or it needs no load any more."""

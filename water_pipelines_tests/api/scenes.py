@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from water_pipelines.storage.staging import Table
@@ -85,7 +86,7 @@ def arrive(world: World) -> None:
         "north.csv",
         every(15, f"{DAY}T00:00", [10.0, 12.0, _NAN, 50.0], FLOW),
         series={FLOW: {"unit": "l/s", "station": NODE}},
-        stations={NODE: {"name": "Pump 1", "network": "north", "zone": "DMA-1", "latitude": 52.1, "longitude": 5.2}},
+        stations={NODE: {"name": "Pump 1", "network": "north", "zone": "DMA-1", "latitude": 52.1, "longitude": 5.2, "is_facility": True}},
         rejected=[(6, "2026-03-01 01:00,n/a", "n/a is no number"), (7, ",3", "the time is empty")],
     )
     world.drop("gauge.csv", every(15, f"{DAY}T00:00", [1.0, 1.5], GAUGE))
@@ -127,6 +128,7 @@ def correct(world: World) -> None:
         [*every(15, f"{DAY}T00:45", [11.5, 12.5], FLOW), *every(15, f"{DAY}T00:00", [3.1], "north/valve/pressure")],
         series={FLOW: {"unit": "L/s", "station": NODE}, "north/valve/pressure": {"unit": "bar"}},
         stations={NODE: {"name": "Pump 1 (rebuilt)"}, "north/valve": {"network": "north"}},
+        states=[(FLOW, datetime(2026, 3, 1, 0, 45, tzinfo=UTC), False, "rebuilt")],
     )
     world.tick(f"{DAY}T02:00")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 from fastapi import FastAPI
 
@@ -21,6 +22,7 @@ from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.training import retrain
 from water_pipelines.orchestration.resources import Platform
+from water_pipelines.parsers.messages import Message, written
 from water_pipelines.settings import Settings
 from water_pipelines.storage.database import Database
 from water_pipelines_tests.api.conftest import Serve
@@ -48,6 +50,10 @@ ASKED: dict[str, list[str]] = {
     f"{V1}/nodes": ["", "?network=upper"],
     f"{V1}/nodes/{{node_id}}/metrics": ["/NORTH/metrics"],
     f"{V1}/nodes/{{node_id}}/history": [f"/NORTH/history?{WINDOW}"],
+    f"{V1}/facilities": ["", "?limit=1&network=upper"],
+    f"{V1}/facilities/{{facility_id}}": ["/NORTH"],
+    f"{V1}/facilities/{{facility_id}}/sensors": ["/NORTH/sensors"],
+    f"{V1}/sensors/{{sensor_id}}/records": [f"/{FLOW}/records?{WINDOW}"],
     f"{V1}/predictions/{{node_id}}": ["/NORTH", f"/NORTH?issued_at={TODAY - DAY}"],
     f"{V1}/quality/{{node_id}}": [f"/NORTH?{WINDOW}"],
     f"{V1}/anomalies": ["", "?limit=2", "?severity=high", "?status=open", f"?series={FLOW}"],
@@ -80,7 +86,7 @@ def urls() -> Iterator[str]:
 def platform(database: Database, store: LocalStore, tmp_path: Path) -> Platform:
     """Thirteen weeks of a district's flow and of a level beside it, settled as of a Wednesday noon: flags, metrics, bands, ridges, forecasts."""
     platform = Platform(Settings(_env_file=None, home=tmp_path / "home", hindcast_weeks=1), database, store)
-    store.put("inbox/net/mapping.yaml", b"station_attributes: {network: upper, zone: A}\n")
+    store.put("inbox/net/mapping.yaml", b"station_attributes: {network: upper, zone: A, is_facility: true}\n")
     time, value = demand(WEEKS * 7 + 2.5)
     spiked = value.copy()
     spiked[-60:-54] += 60
@@ -102,6 +108,16 @@ def corrected(platform: Platform) -> None:
     load(platform, "net/corrected.csv", "NORTH", time[-60:-50], np.append(value[-60:-51], np.nan))
 
 
+def switched(platform: Platform) -> None:
+    """The facility says that the sensor was off for an hour of the night."""
+    said = {"facility": "NORTH", "sensor": "flow"}
+    off = {"schema": "sensor-deactivation/1", **said, "time": f"{TODAY - 12 * HOUR}Z", "reason": "cleaned"}
+    on = {"schema": "sensor-activation/1", **said, "time": f"{TODAY - 11 * HOUR}Z"}
+    messages = [Message("facilities", orjson.dumps(each), datetime(2026, 3, 1, tzinfo=UTC)) for each in (off, on)]
+    platform.store.put("inbox/bus/batch.ndjson", written(messages))
+    empty_inbox(platform)
+
+
 def withdrawn(platform: Platform) -> None:
     """The correction is taken out: the spike is back."""
     acts.do(platform, acts.withdrawal(platform, [_arrival(platform, "corrected.csv")], reason="wrong day", at=datetime.now(UTC)))
@@ -120,7 +136,9 @@ def judged_anew(platform: Platform) -> None:
 
 def described_anew(platform: Platform) -> None:
     """The station moves to another zone, and its level is read live."""
-    platform.store.put("inbox/net/mapping.yaml", b"station_attributes: {network: upper, zone: B, name: North}\nseries_kind: sensor\n")
+    platform.store.put(
+        "inbox/net/mapping.yaml", b"station_attributes: {network: upper, zone: B, name: North, is_facility: true}\nseries_kind: sensor\n"
+    )
     load(platform, "net/more.csv", "NORTH", np.array([TODAY + 13 * HOUR]), np.array([50.25]))
 
 
@@ -138,7 +156,7 @@ def trained(platform: Platform) -> None:
     retrain(platform)
 
 
-ACTS: tuple[Callable[[Platform], None], ...] = (late, corrected, withdrawn, judged_anew, reinstated, described_anew, issued, trained)
+ACTS: tuple[Callable[[Platform], None], ...] = (late, corrected, switched, withdrawn, judged_anew, reinstated, described_anew, issued, trained)
 
 
 def _arrival(platform: Platform, name: str) -> str:

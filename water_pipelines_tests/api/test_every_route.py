@@ -43,6 +43,13 @@ VALUES: dict[str, tuple[type[schemas.Shape], list[str]]] = {
     f"{V1}/nodes": (schemas.StationPage, ["", "?network=north"]),
     f"{V1}/nodes/{{node_id}}/metrics": (schemas.NodeMetrics, [f"/{NODE}/metrics"]),
     f"{V1}/nodes/{{node_id}}/history": (schemas.NodeHistory, [f"/{NODE}/history", f"/{station_uuid(NODE)}/history?interval=30min&limit=1"]),
+    f"{V1}/facilities": (schemas.FacilityPage, ["", "?limit=1", "?network=north&zone=DMA-1"]),
+    f"{V1}/facilities/{{facility_id}}": (schemas.FacilityDetail, [f"/{NODE}", f"/{station_uuid(NODE)}"]),
+    f"{V1}/facilities/{{facility_id}}/sensors": (schemas.Sensors, [f"/{NODE}/sensors"]),
+    f"{V1}/sensors/{{sensor_id}}/records": (
+        schemas.SensorRecords,
+        [f"/{FLOW}/records", f"/{series_uuid(FLOW)}/records?limit=2", f"/{FLOW}/records?start={DAY}T00:10&end={DAY}T00:50"],
+    ),
     f"{V1}/predictions/{{node_id}}": (schemas.Predictions, [f"/{NODE}", f"/{NODE}?property=flow&issued_at={DAY}T05:00Z"]),
     f"{V1}/quality/{{node_id}}": (schemas.Quality, [f"/{NODE}", f"/{NODE}?start={DAY}"]),
     f"{V1}/anomalies": (

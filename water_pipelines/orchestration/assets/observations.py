@@ -13,13 +13,14 @@ import numpy as np
 from water_pipelines.domain.quality import evaluations_by_day, flag_observations
 from water_pipelines.domain.reach import SAME_DAY, Reach, margin
 from water_pipelines.domain.rules import RuleSet, SeriesRules, default_rules
+from water_pipelines.domain.sensor_states import with_states
 from water_pipelines.orchestration.columns import column_schema
 from water_pipelines.orchestration.operations.loading import replay_days
 from water_pipelines.orchestration.partitions import by_day
 from water_pipelines.orchestration.plots import hydrograph
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import Days, settled
-from water_pipelines.storage import flags, observations, rule_sets, series
+from water_pipelines.storage import flags, observations, rule_sets, sensor_states, series
 from water_pipelines.storage.database import Connection, Snapshot
 from water_pipelines.storage.staging import Staged
 
@@ -76,11 +77,14 @@ def _plot(snapshot: Snapshot, days: Days) -> dict[str, Any]:
     metadata_of=_plot,
 )
 def observation_flag(snapshot: Snapshot, days: Days) -> Staged:
-    """QARTOD flags of what is not plainly good, with the tests that failed and those that could not be run, by the rules in force."""
+    """QARTOD flags of what is not plainly good, with the tests that failed and those that could not be run, by the rules in force.
+
+    A value of a sensor that was switched off is suspect at best.
+    """
     rule_set_id, rules = rules_in_force(snapshot.connection)
     found, loaded = observations.read_loaded(snapshot, margin(days, rules.reach()))
     limits = _limits(snapshot.connection, rules)
-    judged = flag_observations(found, limits)
+    judged = with_states(flag_observations(found, limits), found, sensor_states.read(snapshot.connection))
     evaluations = evaluations_by_day(found, judged, limits)
     return Staged(
         [

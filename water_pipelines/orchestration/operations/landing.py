@@ -87,6 +87,38 @@ def land_bytes(platform: Platform, data: bytes, *, kind: str, name: str, prefix:
     return file
 
 
+def land_received(platform: Platform, data: bytes, *, name: str, prefix: str, arrived_at: datetime) -> SourceFile:
+    """Land what a listener received, under the mapping in force for its folder; it may be settled with its sender when this returns.
+
+    Bytes lie in the landed area before the ledger knows of them. Where this is cut off before that, whatever lands next sweeps them away;
+    where it is cut off afterwards, `finish_received` ends it.
+    """
+    version, text = source_files.mapping_of(platform.database, prefix) or (NO_MAPPING, "")
+    sha256 = hashlib.sha256(data).hexdigest()
+    with source_files.lander(platform.database) as lander:
+        for left in list(platform.store.list(source_files.landed_key(arrived_at, lander.first, ""))):
+            platform.store.delete(left.key)
+        platform.store.put(source_files.landed_key(arrived_at, lander.first, sha256), data)
+        (file,) = lander.announce([Announced(lander.first, sha256, len(data), name, prefix, "data", version, text, arrived_at)])
+        if file.landed_at is None:
+            _seal(platform, file)
+            lander.landed([file.arrival])
+    return file
+
+
+def finish_received(platform: Platform, prefix: str) -> int:
+    """End the landings below a listener's folder that were cut off between the ledger and the facts; gives their number.
+
+    Nobody drops these files again, and their bytes are in place.
+    """
+    with source_files.lander(platform.database) as lander:
+        left = [file for file in source_files.not_landed(platform.database, prefix) if platform.store.exists(file.key)]
+        for file in left:
+            _seal(platform, file)
+        lander.landed([file.arrival for file in left])
+    return len(left)
+
+
 @dataclass(frozen=True)
 class _Copied:
     """An inbox object whose bytes lie in the landed area, and what its landing needs to know."""

@@ -27,7 +27,7 @@ from water_pipelines.orchestration.operations.facts import load_champion, load_f
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.contract import Argo, Described, FileFacts, Rows, Station, UnreadableFile
+from water_pipelines.parsers.contract import Argo, Described, FileFacts, Rows, SensorState, SensorStates, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.parsers.sensorthings import Page
@@ -191,6 +191,7 @@ class _Said:
 
     stations: dict[str, Station] = field(default_factory=dict)
     series: dict[str, SeriesClaim] = field(default_factory=dict)
+    states: list[SensorState] = field(default_factory=list)
 
 
 def _read(
@@ -212,6 +213,8 @@ def _read(
                     refused.extend((each.source_row, each.text, each.reason) for each in event.rejected)
                 case Argo():
                     raise UnreadableFile("The archive holds files of the Argo archive. Drop these as they are, or as a zip.")
+                case SensorStates():
+                    said.states += event.states
             at(stream.tell() / max(file.bytes, 1))
     return said, recognised
 
@@ -234,7 +237,8 @@ def _checked(platform: Platform, file: SourceFile, spool: Spool, refused: Refuse
 def _parse(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
     """A file as its load takes it."""
     said, recognised = _read(platform, file, spool, refused, _progress(platform, file.arrival))
-    return Parsed(spool, _claims(said, spool), refused, recognised.parser, recognised.version)
+    states = [(each.series, each.at, each.is_active, each.reason) for each in said.states]
+    return Parsed(spool, _claims(said, spool), refused, recognised.parser, recognised.version, states)
 
 
 def _progress(platform: Platform, arrival: int) -> Callable[[float], None]:

@@ -1,4 +1,4 @@
-"""Watches the inbox."""
+"""Watches the inbox, and the landed area for what listeners put there."""
 
 import dagster as dg
 
@@ -6,14 +6,14 @@ from water_pipelines.orchestration.jobs import load_job
 from water_pipelines.orchestration.operations.landing import waiting
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.sensors.busy import unfinished
+from water_pipelines.storage import source_files
 
 
 @dg.sensor(job=load_job, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def new_files(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult | dg.SkipReason:
-    """Ask for a load when the inbox holds files that are complete, or that did not change since the last tick."""
-    first = next(waiting(platform), None)
-    if first is None:
-        return dg.SkipReason("The inbox is empty.")
+    """Ask for a load when the inbox holds files that are complete, or that did not change since the last tick, or when landed files wait."""
+    if next(waiting(platform), None) is None and not source_files.are_waiting(platform.database):
+        return dg.SkipReason("The inbox is empty, and all that landed is loaded.")
     if unfinished(context.instance, load_job.name):
         return dg.SkipReason("A load is queued or running; it takes what is there.")
     return dg.SensorResult(run_requests=[dg.RunRequest()])

@@ -1,4 +1,7 @@
-"""Stations as they are served, each with its series and whether they report. A node is a station of a water network."""
+"""Stations as they are served, each with its series and whether they report.
+
+A node is a station of a water network, a facility one that a message set up.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ class StationFilter:
     kind: str | None = None
     observed_property: str | None = None
     is_node: bool = False
+    is_facility: bool = False
 
 
 def find(reading: Reading, station_id: str, *, is_node: bool = False) -> dict[str, Any]:
@@ -49,13 +53,24 @@ def find(reading: Reading, station_id: str, *, is_node: bool = False) -> dict[st
     return found
 
 
+def find_facility(reading: Reading, facility_id: str) -> dict[str, Any]:
+    """A facility by its UUID or natural id; `NothingFound` where there is none."""
+    found = reading.row(
+        _query(reading, "where (t.uuid = %(uuid)s or t.natural_id = %(id)s) and t.properties ? 'is_facility'"),
+        {"uuid": as_uuid(facility_id), "id": facility_id},
+    )
+    if found is None:
+        raise NothingFound(f"there is no facility {facility_id!r}; /api/v1/facilities lists them")
+    return found
+
+
 def page(reading: Reading, wanted: StationFilter, after: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
     """Stations in the order of their natural ids, after one of them; and where to go on."""
     query = _query(
         reading,
         "where (%(after)s::text is null or t.natural_id > %(after)s) and (%(network)s::text is null or t.network = %(network)s)"
         " and (%(zone)s::text is null or t.zone = %(zone)s) and (%(kind)s::text is null or t.kind = %(kind)s)"
-        " and (not %(is_node)s or t.network is not null)"
+        " and (not %(is_node)s or t.network is not null) and (not %(is_facility)s or t.properties ? 'is_facility')"
         " and (%(property)s::text is null or exists (select from {series} as s where s.station_id = t.station_id and s.property = %(property)s))"
         " order by t.natural_id limit %(limit)s",
     )
@@ -65,6 +80,7 @@ def page(reading: Reading, wanted: StationFilter, after: str | None, limit: int)
         "zone": wanted.zone,
         "kind": wanted.kind,
         "is_node": wanted.is_node,
+        "is_facility": wanted.is_facility,
         "property": wanted.observed_property,
         "limit": limit + 1,
     }
