@@ -116,6 +116,19 @@ READ = {
         ["inbox/file/flow None 12-31T23:00:00 1.5"],
     ),
     "KNMI": (KNMI, "time_zone: UTC", ["260/t None 01-01T01:00:00 31.0", "260/t None 01-02T00:00:00 30.0"]),
+    "Water Survey of Canada": (
+        '" ID",Date,Parameter/Paramètre,Value/Valeur,Symbol/Symbole\nX,2021-06-01T00:00:00-07:00,46,1.2,B\nX,2021-06-01T00:00:00-07:00,47,45.1,\n',
+        "station: 05BB001",
+        ["05BB001/46 None 06-01T07:00:00 1.2 B", "05BB001/47 None 06-01T07:00:00 45.1"],
+    ),
+    "Hub'Eau": (
+        (
+            '{"data": [{"code_station": "V1", "grandeur_hydro": "H", "statut_serie": 4, "date_obs": "2021-01-01T00:05:00Z", "resultat_obs": 123.0},'
+            ' {"code_station": "V1", "grandeur_hydro": "Q", "statut_serie": 4, "date_obs": "2021-01-01T00:05:00Z", "resultat_obs": 50123.0}]}'
+        ),
+        "",
+        ["V1/h None 01-01T00:05:00 123.0", "V1/q None 01-01T00:05:00 50123.0"],
+    ),
     "DWD": (DWD, "time_zone: UTC", ["44/fx None 01-01T00:00:00 8.1", "44/fx None 01-02T00:00:00 9.1"]),
     "names that are numbers": (
         "datetime,site_no,00060,00060_cd\n2021-11-07 05:30:00+00:00,01646500,5000,A\n",
@@ -233,7 +246,7 @@ def test_a_column_that_does_not_tell_series_apart_may_be_ignored() -> None:
 def _ways(text: str) -> dict[str, bytes]:
     """The same text as other programs would save it."""
     plain = text.replace("\r\n", "\n")
-    is_binary, is_xml = "\0" in text, text.lstrip().startswith("<")
+    is_binary, is_xml = "\0" in text, text.lstrip().startswith(("<", "{"))
     ways = {
         "CRLF": plain.replace("\n", "\r\n").encode(),
         "a blank line at the end": f"{plain}\n".encode(),
@@ -278,5 +291,5 @@ def test_cut_off_anywhere_it_says_nothing_else(name: str) -> None:
         except UnreadableFile:
             continue
         last = text[:cut].count("\n") + 1
-        is_line = not text.lstrip().startswith("<")
+        is_line = not text.lstrip().startswith(("<", "{"))
         assert {told for told, row in zip(_told(found), found.rows, strict=True) if not is_line or row["source_row"] < last} <= whole, cut
