@@ -26,7 +26,7 @@ class Parquet:
     """Parquet files."""
 
     name = "parquet"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

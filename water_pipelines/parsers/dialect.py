@@ -124,6 +124,7 @@ def _header_in_comment(lines: Sequence[str], found: Frame, comment: str, separat
                 break
             continue
         cells = [cell.strip() for cell in split(line.removeprefix(comment).strip(), separator)]
+        cells[0] = cells[0] or comment
         if len(cells) == len(found.columns) and any(_names_time(cell) for cell in cells):
             return Frame(tuple(cells), True, found.skip, number)
     return found

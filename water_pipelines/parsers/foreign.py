@@ -39,6 +39,8 @@ def refuse(head: Head) -> None:
         says = f" titled {said[:120]!r}" if said else ""
         raise UnreadableFile(f"The file is a web page{says}, not data: the download probably failed or needs a login. Download it again.")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        if re.match(rb"\s*<STATION>[^<]*</STATION>\s*<SENSOR>", start.lstrip(b"\xef\xbb\xbf")):
+            raise UnreadableFile("The file is an OTT MIS export, which is not read. Export it from Hydras as CSV, a sensor each, and drop that.")
         root = re.search(rb"<(?![?!])([A-Za-z_][\w.:-]*)", start)
         raise UnreadableFile(f"The file is XML ({root[1].decode() if root else 'without a root'}) of a kind that is not read. Export it as CSV.")
     if not start.strip(b"\0 \t\r\n"):

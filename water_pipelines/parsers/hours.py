@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import time
 
 import numpy as np
 import polars as pl
@@ -43,6 +44,8 @@ def unfold(table: Table, mapping: Mapping) -> tuple[Table, Mapping]:
         return table, mapping
     kept = [at for at in range(len(table.columns)) if at not in across]
     dated = next((number for number, at in enumerate(kept) if names.key(table.columns[at]) in names.DATE | names.TIME), 0)
+    if not kept or _has_clock(table, kept[dated]):  # the numbers are those of stations or sensors
+        return table, mapping
     columns = [table.columns[at] for at in kept]
     columns = [*columns[: dated + 1], CLOCK, *columns[dated + 1 :], "value"]
 
@@ -53,6 +56,17 @@ def unfold(table: Table, mapping: Mapping) -> tuple[Table, Mapping]:
     if len(mapping.time) == 1:
         mapping = mapping.model_copy(update={"time": (*mapping.time, CLOCK)})
     return Table(columns, table.has_header, chunks, table.first_row, table.preamble, table.joiner), mapping
+
+
+def _has_clock(table: Table, at: int) -> bool:
+    """Whether the first rows have a time of day beside their date already."""
+    for chunk in table.chunks():
+        if chunk.frame.height:
+            column = chunk.frame.to_series(at)
+            if column.dtype == pl.Datetime:
+                return bool((column.drop_nulls().dt.time() != time(0)).any())
+            return bool(column.cast(pl.String).str.contains(r"\d:\d|\dT\d|^\d{9,}$").any())
+    return False
 
 
 def _unfolded(chunk: Chunk, kept: Sequence[int], across: dict[int, str], dated: int) -> Chunk:

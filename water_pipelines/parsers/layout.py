@@ -169,6 +169,7 @@ def resolve(
         _find_suffixed(columns, mapping.qualifier_suffix, qualifiers)
     if not time:
         time = _find_time(columns, sample)
+        _refuse_side_by_side(columns, sample, time[0])
     values = values or list(per_column)
     if not values:
         columns.reserve(mapping.property_column, mapping.unit_column)
@@ -309,6 +310,19 @@ def _find_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
         columns.taken.add(beside)
         return found, beside
     return (found,)
+
+
+def _refuse_side_by_side(columns: _Columns, sample: pl.DataFrame, time: int) -> None:
+    """Refuse a second column of the same name with other times: the values beside it are not of the first one's."""
+    for position in columns.free():
+        said = columns.headers[position]
+        if said and names.key(said) == names.key(columns.headers[time]):
+            here, there = (sample.to_series(at).cast(pl.String) for at in (time, position))
+            if not here.eq_missing(there).all():
+                raise UnreadableFile(
+                    f"The columns {time + 1} and {position + 1} are both called {said!r} and differ: tables stand side by side. Drop each alone, "
+                    f"or say in the mapping which to read: time: {time + 1}, value: [<columns of its values>]."
+                )
 
 
 def _is_share(sample: pl.DataFrame, position: int, holds: Callable[[str], bool]) -> bool:

@@ -22,7 +22,10 @@ TIME = _words(
 DATE = _words("date datum fecha data day yyyymmdd messdatum peildatum dato")
 CLOCK = _words("time zeit tijd tid heure hora ora uhrzeit clock timeofday")
 HOUR = _words("hh hour hr hourofday stunde uur timme heure hora ora")
-VALUE = _words("value val result reading measurement measuredvalue observedvalue wert messwert waarde valeur valor valore")
+VALUE = _words(
+    """value val result reading measurement measuredvalue observedvalue wert messwert waarde valeur valor valore valuevaleur resultatobs
+    resultatobselab"""
+)
 STATION = _words(
     """station stationid stationcode stationnumber stationno stationnr site siteid sitecode sitenumber siteno gauge gaugeid gaugeno node nodeid
     location locationid locationcode platform monitoringlocationid naturalid thing thingid stn stationsid stationsnummer codestation

@@ -58,7 +58,8 @@ def read_table(table: Table, mapping: Mapping, file: FileFacts) -> Iterator[Even
         raise UnreadableFile("There are no rows of data in the file." + (f" {early[0].reason}" if early else ""))
     reading = _Reading(table, first, mapping, file)
     waiting: Chunk | None = None
-    for chunk in chain([first], _ahead(chunks)):
+    second = next(chunks, None)  # most files have none, and need no thread
+    for chunk in chain([first], [] if second is None else [second], () if second is None else _ahead(chunks)):
         if early:
             chunk, early = Chunk(chunk.frame, chunk.source_row, early + chunk.rejected), []
         for piece in chunk.pieces(max(1, BATCH_ROWS // len(reading.layout.values))):

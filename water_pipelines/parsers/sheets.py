@@ -41,7 +41,7 @@ class Sheets:
     """Excel and OpenDocument workbooks."""
 
     name = "sheets"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

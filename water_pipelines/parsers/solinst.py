@@ -26,7 +26,7 @@ class SolinstXle:
     """XLE files."""
 
     name = "solinst-xle"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

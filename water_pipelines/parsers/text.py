@@ -30,7 +30,7 @@ class Text:
     """CSV and its relatives."""
 
     name = "text"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

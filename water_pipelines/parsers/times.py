@@ -329,6 +329,8 @@ def _read_explicit(text: pl.Series, pattern: str) -> Times:
     has_offset = "%z" in pattern or "%:z" in pattern or "%#z" in pattern
     if "%H" in pattern and "%M" not in pattern:  # polars wants minutes beside hours
         stripped, pattern = stripped + " 00", f"{pattern} %M"
+    if "%m" in pattern and not any(day in pattern for day in ("%d", "%e", "%j", "%D", "%F")):  # a month begins on its first day
+        stripped, pattern = stripped + " 01", f"{pattern} %d"
     try:
         stamps = stripped.str.to_datetime(pattern, time_unit="us", strict=False)
     except pl.exceptions.PolarsError as error:

@@ -107,9 +107,12 @@ def record(connection: Connection, arrival: int, claims: Claims, provision: Prov
     Numbers of the series that were known and are now described otherwise, themselves or their station.
     """
     dropped = connection.execute("delete from raw.claim where arrival = any(%s) returning subject, natural_id", ([arrival, *without],)).fetchall()
-    for subject, said in (("station", claims.stations), ("series", claims.series)):
-        rows = [(arrival, subject, natural_id, json.dumps(_stated(attributes))) for natural_id, attributes in sorted(said.items())]
-        copy_rows(connection, sql.Identifier("raw", "claim"), ("arrival", "subject", "natural_id", "attributes"), rows)
+    rows = [
+        (arrival, subject, natural_id, json.dumps(_stated(attributes)))
+        for subject, said in (("station", claims.stations), ("series", claims.series))
+        for natural_id, attributes in sorted(said.items())
+    ]
+    copy_rows(connection, sql.Identifier("raw", "claim"), ("arrival", "subject", "natural_id", "attributes"), rows)
     if not provision.is_news and not dropped:
         return []
     stations = {name for subject, name in dropped if subject == "station"}.union(claims.stations)
@@ -137,6 +140,8 @@ def merge_again(database: Database, edges: Sequence[Edge]) -> tuple[int, int]:
 
 def mark_readers_of_series(connection: Connection, edges: Sequence[Edge], numbers: Sequence[int]) -> None:
     """Mark stale what reads the description of series, on every day that holds values of them; call it with the clock held."""
+    if not numbers:
+        return
     days = connection.execute("select distinct day from raw.load_day where series_id = any(%s) order by day", (list(numbers),)).fetchall()
     if days:
         first = np.array([day for (day,) in days], dtype="datetime64[D]").astype("datetime64[us]")

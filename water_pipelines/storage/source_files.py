@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -273,8 +274,8 @@ def loading(database: Database, arrival: int) -> Iterator[SourceFile | None]:
     """Hold a file while it is loaded; yields none where another process holds it or it needs no load any more."""
     with database.connection() as connection:
         held = connection.execute("select pg_try_advisory_lock(%s, %s::int)", (LOADING, arrival)).fetchone()
-        connection.commit()
         if held != (True,):
+            connection.commit()
             yield None
             return
         try:
@@ -347,6 +348,8 @@ def succeed_all(connection: Connection, arrivals: Sequence[int], *, rows: Sequen
 
 def supersede(connection: Connection, arrivals: Sequence[int], *, by: int, change: int) -> None:
     """Note that files gave way to the same bytes under a newer mapping; those that were not loaded yet never will be."""
+    if not arrivals:
+        return
     connection.execute(
         "update raw.source_file set superseded_by = %s, withdrawn_at = %s,"
         " status = case when status in ('pending', 'running') then 'quarantined' else status end,"
@@ -437,8 +440,11 @@ def refuse(database: Database, arrival: int, *, status: str, error: str, rejecte
 def keep_rejected(connection: Connection, arrival: int, rejected: Iterable[tuple[int, str, str]]) -> None:
     """Keep the rows of a file that were refused: row number, text, reason. They replace those of an earlier attempt."""
     connection.execute("delete from raw.rejected_row where arrival = %s", (arrival,))
+    rows = iter(rejected)
+    if (first := next(rows, None)) is None:
+        return
     with connection.cursor().copy("copy raw.rejected_row (arrival, position, source_row, text, reason) from stdin") as copy:
-        for position, (row, text, reason) in enumerate(rejected):
+        for position, (row, text, reason) in enumerate(chain([first], rows)):
             copy.write_row((arrival, position, row, text.replace("\0", "\N{REPLACEMENT CHARACTER}"), reason))
 
 

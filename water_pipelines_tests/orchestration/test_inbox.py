@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import zipfile
 from collections.abc import Callable
 from typing import Any, LiteralString
 
@@ -203,3 +206,40 @@ def test_a_file_of_which_every_row_is_refused_is_set_aside_with_the_reason(platf
     (file,) = files(platform)
     assert (file.status, file.rejected) == ("quarantined", 2)
     assert "2 of 2 rows were refused" in str(file.error)
+
+
+def test_many_files_are_read_ahead_and_written_in_their_order(platform: Platform) -> None:
+    """40 files of one gauge, each correcting the one before: the changes follow the arrivals, and the bad one in the midst harms none."""
+    hour = "2026-03-02T{:02d}:00:00Z,GAUGE,water_level,m,{}\n"
+    head = "time,station,property,unit,value\n"
+    for number in range(40):
+        text = "not a table" if number == 20 else head + "".join(hour.format(each, number + 1) for each in (number % 20, number % 20 + 1))
+        platform.store.put(f"inbox/river/{number:02d}.csv", text.encode())
+    assert empty_inbox(platform) == 40
+    ordered = sorted(files(platform), key=lambda file: file.name)
+    assert [file.arrival for file in ordered] == list(range(1, 41))
+    assert [file.status for file in ordered] == ["succeeded"] * 20 + ["quarantined"] + ["succeeded"] * 19
+    changes = one(platform, "select array_agg(arrival order by change) from raw.load where reason = 'load'")
+    assert changes == [arrival for arrival in range(1, 41) if arrival != 21]
+    stored = one(platform, "select array_agg(value order by time) from core.observation")
+    assert stored == [1.0, *range(22, 41), 40.0]
+
+
+def test_poison_is_set_aside_and_leaves_nothing_on_the_disk(platform: Platform) -> None:
+    """Packed zeros, a zip with one bad member, a truncated workbook: each has its reason, their neighbour loads, the scratch is empty."""
+    bad_member = io.BytesIO()
+    with zipfile.ZipFile(bad_member, "w") as archive:
+        archive.writestr("good.csv", CSV)
+        archive.writestr("bad.csv", b"\x00\x01\x02" * 100)
+    poison = {"zeros.csv.gz": gzip.compress(bytes(64 << 20)), "member.zip": bad_member.getvalue(), "cut.xlsx": b"PK\x03\x04" + bytes(26) + b"xl/"}
+    for name, content in poison.items():
+        platform.store.put(f"inbox/{name}", content)
+    platform.store.put("inbox/good.csv", CSV)
+    empty_inbox(platform)
+    told = {file.name: (file.status, file.error) for file in files(platform)}
+    assert told.pop("good.csv") == ("succeeded", None)
+    assert {name: status for name, (status, _) in told.items()} == dict.fromkeys(poison, "quarantined")
+    assert "bad.csv" in (told["member.zip"][1] or "")
+    assert all(len(error or "") > 20 for _, error in told.values())
+    assert one(platform, "select count(*) from core.observation") == 2
+    assert list((platform.settings.home / "scratch").iterdir()) == []

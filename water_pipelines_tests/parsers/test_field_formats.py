@@ -1,5 +1,7 @@
 """Files as makers, services and spreadsheets write them, small: each is read as a hydrologist would, or refused with what to do about it."""
 
+import random
+
 import pytest
 
 from water_pipelines.parsers.contract import UnreadableFile
@@ -103,7 +105,30 @@ READ = {
     ),
     "categories stay as words": (CATEGORIES, "", ["7/sky None 01-01T00:00:00 nan cloudy"]),
     "an hour a column": (HOURS, CET, ["inbox/file/value None 10-13T00:00:00 0.0", "inbox/file/value None 10-13T01:00:00 1.0"]),
+    "numbered stations are no hours": (
+        "time," + ",".join(map(str, range(1, 25))) + "\n2021-01-01T06:00Z," + ",".join(map(str, range(24))) + "\n",
+        "",
+        ["inbox/file/1 None 01-01T06:00:00 0.0", "inbox/file/2 None 01-01T06:00:00 1.0"],
+    ),
+    "months": (
+        "year,month,flow\n2019,1,1.5\n2019,2,2.5\n",
+        "time: [year, month]\ntime_format: '%Y %m'\n" + CET,
+        ["inbox/file/flow None 12-31T23:00:00 1.5"],
+    ),
     "KNMI": (KNMI, "time_zone: UTC", ["260/t None 01-01T01:00:00 31.0", "260/t None 01-02T00:00:00 30.0"]),
+    "Water Survey of Canada": (
+        '" ID",Date,Parameter/Paramètre,Value/Valeur,Symbol/Symbole\nX,2021-06-01T00:00:00-07:00,46,1.2,B\nX,2021-06-01T00:00:00-07:00,47,45.1,\n',
+        "station: 05BB001",
+        ["05BB001/46 None 06-01T07:00:00 1.2 B", "05BB001/47 None 06-01T07:00:00 45.1"],
+    ),
+    "Hub'Eau": (
+        (
+            '{"data": [{"code_station": "V1", "grandeur_hydro": "H", "statut_serie": 4, "date_obs": "2021-01-01T00:05:00Z", "resultat_obs": 123.0},'
+            ' {"code_station": "V1", "grandeur_hydro": "Q", "statut_serie": 4, "date_obs": "2021-01-01T00:05:00Z", "resultat_obs": 50123.0}]}'
+        ),
+        "",
+        ["V1/h None 01-01T00:05:00 123.0", "V1/q None 01-01T00:05:00 50123.0"],
+    ),
     "DWD": (DWD, "time_zone: UTC", ["44/fx None 01-01T00:00:00 8.1", "44/fx None 01-02T00:00:00 9.1"]),
     "names that are numbers": (
         "datetime,site_no,00060,00060_cd\n2021-11-07 05:30:00+00:00,01646500,5000,A\n",
@@ -167,6 +192,8 @@ REFUSED = {
         "rows 2 and 3.*'HG', 'VB'.*series_columns.*ignore",
     ),
     "year or day of two digits": ("time,v\n21-04-13 10:00,1\n21-04-14 10:00,2\n", CET, "begin with the day as well as with the year.*time_format"),
+    "tables side by side": ("Date,Flow,Date,Level\n2021-01-01T00:00Z,1,2021-01-01T00:05Z,5\n", "", "side by side.*time: 1"),
+    "OTT MIS": ("<STATION>1</STATION><SENSOR>1</SENSOR><DATEFORMAT>YYYYMMDD</DATEFORMAT>\n20210622;00:00:00;1.2\n", "", "OTT MIS.*CSV"),
     "equal names": ("Date,Level,Level\n2021-04-14T10:00Z,1.5,2.5\n", "", "columns: {3: "),
     "an In-Situ log as a page": ("<html><head><title>VuSitu Log</title></head><body isi-report></body></html>", "", "as CSV"),
 }
@@ -214,3 +241,55 @@ def test_a_column_that_does_not_tell_series_apart_may_be_ignored() -> None:
     with pytest.raises(UnreadableFile, match="remark"):
         read(text, "")
     assert read(text, "ignore: [remark]").values == [1.0, 2.0]
+
+
+def _ways(text: str) -> dict[str, bytes]:
+    """The same text as other programs would save it."""
+    plain = text.replace("\r\n", "\n")
+    is_binary, is_xml = "\0" in text, text.lstrip().startswith(("<", "{"))
+    ways = {
+        "CRLF": plain.replace("\n", "\r\n").encode(),
+        "a blank line at the end": f"{plain}\n".encode(),
+        "no end of the last line": plain.rstrip("\n").encode(),
+    }
+    if not is_binary:
+        ways["a byte order mark"] = plain.encode("utf-8-sig")
+    if not (is_binary or is_xml):
+        ways["UTF-16"] = plain.encode("utf-16")
+        ways["blank lines above"] = f"\n\n{plain}".encode()
+        separator = max(";\t,", key=plain.splitlines()[0].count)
+        if separator in plain.splitlines()[0]:
+            ways["separators at the end"] = "".join(f"{line}{separator}{separator}\n" for line in plain.splitlines()).encode()
+    if not (is_binary or is_xml) and not plain.isascii():
+        ways["Windows"] = plain.encode("cp1252", "replace")
+    return ways
+
+
+@pytest.mark.parametrize("name", READ)
+def test_however_it_is_saved_it_says_the_same_or_is_refused(name: str) -> None:
+    """Line ends, marks, encodings, blank lines and separators at the end change no value, time, unit, series or qualifier."""
+    text, mapping, _ = READ[name]
+    whole = _told(read(text.encode(), mapping))
+    for way, content in _ways(text).items():
+        try:
+            found = read(content, mapping)
+        except UnreadableFile as refused:
+            assert len(str(refused)) > 20, way  # noqa: PT017 (a refusal is one of two right outcomes)
+            continue
+        assert _told(found) == whole, way
+
+
+@pytest.mark.parametrize("name", READ)
+def test_cut_off_anywhere_it_says_nothing_else(name: str) -> None:
+    """Refused, or the rows before the one that is cut; only where a line was cut within its last number can that one read otherwise."""
+    text, mapping, _ = READ[name]
+    whole = set(_told(read(text.encode(), mapping)))
+    chosen = random.Random(name).sample(range(1, len(text)), min(25, len(text) - 1))
+    for cut in sorted(chosen):
+        try:
+            found = read(text[:cut].encode(), mapping)
+        except UnreadableFile:
+            continue
+        last = text[:cut].count("\n") + 1
+        is_line = not text.lstrip().startswith(("<", "{"))
+        assert {told for told, row in zip(_told(found), found.rows, strict=True) if not is_line or row["source_row"] < last} <= whole, cut

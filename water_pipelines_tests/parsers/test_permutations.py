@@ -64,6 +64,38 @@ def test_separator_encoding_and_decimal_comma_are_seen(readings: list[tuple[int,
     assert found.series[0].attributes["unit"] == "m"
 
 
+COLUMNS = ["time", "station", "property", "unit", "value", "quality", "note"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(READINGS, st.permutations(COLUMNS), st.sampled_from([";", "\t", "|", ","]), st.booleans())
+def test_columns_may_stand_in_any_order(readings: list[tuple[int, float]], order: list[str], separator: str, ends: bool) -> None:
+    """A long table with its columns in any order, each line with or without a separator at its end: the same series, times, values and flags."""
+    begin = datetime(2001, 1, 1, tzinfo=UTC)
+    rows = [
+        {
+            "time": f"{begin + timedelta(minutes=15 * step):%Y-%m-%dT%H:%M:%SZ}",
+            "station": f"S{number % 2}",
+            "property": "level",
+            "unit": "m",
+            "value": f"{value:.4f}",
+            "quality": "AB"[number % 2],
+            "note": f"seen by {number}",
+        }
+        for number, (step, value) in enumerate(readings)
+    ]
+    end = separator * ends + "\n"
+    text = end.join([separator.join(order), *(separator.join(row[name] for name in order) for row in rows)]) + end
+    found = read(text, "")
+    assert found.rejected == []
+    assert {one.attributes.get("unit") for one in found.series} == {"m"}
+    told = [(row["series"], row["time"], row["value"], row["qualifier"]) for row in found.rows]
+    wanted = [
+        (f"S{number % 2}/level", begin + timedelta(minutes=15 * step), value, "AB"[number % 2]) for number, (step, value) in enumerate(readings)
+    ]
+    assert told == wanted
+
+
 BEGINNINGS = [b"", b"time,value\n", b"PK\x03\x04", b"\x1f\x8b\x08", b"PAR1", b"{", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"stations:\n"]
 
 

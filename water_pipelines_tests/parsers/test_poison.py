@@ -23,6 +23,7 @@ import zstandard
 from water_pipelines_tests.parsers.reading import read
 
 LEVEL = b"time,level\n2020-01-01T00:00:00Z,1\n2020-01-01T01:00:00Z,2\n"
+_STATUS = Path("/proc/self/status")
 _MOST_RESIDENT = 600 << 20
 _MOST_WRITTEN = 512 << 20
 
@@ -47,6 +48,8 @@ print(json.dumps([rows, refused, int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) 
 
 def outcome(path: Path) -> tuple[int, str | None]:
     """(rows, reason of the refusal) of a file, read in a process that may hold 600 MB and write files of 512 MB."""
+    if not _STATUS.exists():
+        pytest.skip(f"{_STATUS} is not here: only there does the kernel tell the most memory that a process held")
     ran = subprocess.run([sys.executable, "-c", _READER, str(path), path.name, str(_MOST_WRITTEN)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     rows, refused, resident = json.loads(ran.stdout)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +45,11 @@ if TYPE_CHECKING:
     from water_pipelines.parsers.recognise import Recognised
 
 _PROGRESS_EVERY_S = 1.0
+_MANY = 16
+"""Files from which on they are read in some threads, ahead of the one that is written."""
+_READERS = 3
+_AHEAD_BYTES = 256 << 10
+"""Larger files are read in their turn: what several of them hold at once must not add up."""
 
 log = logging.getLogger(__name__)
 
@@ -65,17 +72,45 @@ def load_files(platform: Platform, files: Iterable[SourceFile]) -> list[Loaded]:
         if is_small:
             loaded += argo.load_together(platform, ((file, _facts(platform, file)) for file in group))
         else:
-            loaded += [each for file in group if (each := load_file(platform, file.arrival)) is not None]
+            loaded += _load_in_order(platform, [file.arrival for file in group])
     return loaded
 
 
-def load_file(platform: Platform, arrival: int) -> Loaded | None:
-    """Load one file; none where another process holds it, it is done already, or it was refused."""
+def _load_in_order(platform: Platform, arrivals: Sequence[int]) -> list[Loaded]:
+    """Load files one after the other; of many, the next ones are read while one is written, and are written in their order all the same."""
+    if len(arrivals) < _MANY:
+        return [loaded for arrival in arrivals if (loaded := load_file(platform, arrival)) is not None]
+    turns = [Event() for _ in arrivals]
+
+    def load(place: int) -> Loaded | None:
+        try:
+            return load_file(platform, arrivals[place], after=turns[place - 1] if place else None)
+        finally:
+            if place:
+                turns[place - 1].wait()  # a file that is refused while it is read must not let the next one overtake those before it
+            turns[place].set()
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="loading") as readers:
+        waiting = [readers.submit(load, place) for place in range(len(arrivals))]
+        try:
+            return [loaded for each in waiting if (loaded := each.result()) is not None]
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+def load_file(platform: Platform, arrival: int, *, after: Event | None = None) -> Loaded | None:
+    """Load one file; none where another process holds it, it is done already, or it was refused.
+
+    Parameters
+    ----------
+    after : what is set when the file may be written; by default it may be at once.
+    """
     with source_files.loading(platform.database, arrival) as file:
         if file is None:
             return None
         try:
-            loaded = LOADERS[file.kind](platform, file)
+            loaded = _load_data(platform, file, after) if file.kind == "data" else _in_turn(after, LOADERS[file.kind], platform, file)
         except UnreadableFile as error:
             log.warning("%s is set aside: %s", file.name, error)
             with error.refused if isinstance(error, TooManyRefused) else Refused() as refused:
@@ -90,6 +125,12 @@ def load_file(platform: Platform, arrival: int) -> Loaded | None:
         "%s: %s new, %s changed, %s unchanged values, %s rows rejected", file.name, loaded.new, loaded.changed, loaded.unchanged, loaded.rejected
     )
     return loaded
+
+
+def _in_turn(after: Event | None, loader: Loader, platform: Platform, file: SourceFile) -> Loaded:
+    if after:
+        after.wait()
+    return loader(platform, file)
 
 
 @dataclass(frozen=True)
@@ -148,7 +189,9 @@ def replay_file(platform: Platform, arrival: int, *, apply: bool) -> Difference 
     return difference if differs else None
 
 
-def _load_data(platform: Platform, file: SourceFile) -> Loaded:
+def _load_data(platform: Platform, file: SourceFile, after: Event | None = None) -> Loaded:
+    if after and file.bytes > _AHEAD_BYTES:
+        after.wait()
     newer = source_files.later_mapping(platform.database, file)
     if newer is not None:
         raise UnreadableFile(f"the same bytes were loaded under a newer mapping ({newer.mapping_version}), by job {newer.job_id}; they stand")
@@ -170,6 +213,8 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
             pages.note_landed(platform, file)
         if platform.settings.database_url is None:  # the embedded server keeps its data in the home
             room.require(platform.settings.home, spool.rows * room.STORED_BYTES_A_ROW, f"Storing the {spool.rows:,} rows of {file.name}")
+        if after:
+            after.wait()
         with platform.database.connection() as connection:
             readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
         loaded = loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
@@ -198,12 +243,12 @@ def _read(
     platform: Platform, file: SourceFile, spool: Spool, refused: Refused, at: Callable[[float], None] = lambda share: None
 ) -> tuple[_Said, Recognised]:
     """Fill spools with what a file's parser yields, telling `at` which share of it was read; give the rest of what it says and the parser."""
-    from water_pipelines.parsers.recognise import describe, parse_file  # with polars, which most processes do without
+    from water_pipelines.parsers.recognise import open_file  # with polars, which most processes do without
 
     mapping, said = _mapping(file), _Said()
     with platform.store.open(file.key) as stream:
-        recognised = describe(stream, mapping)
-        for event in parse_file(stream, mapping, _facts(platform, file)):
+        recognised, events = open_file(stream, mapping, _facts(platform, file))
+        for event in events:
             match event:
                 case Described():
                     said.stations.update({station.natural_id: station for station in event.stations})
