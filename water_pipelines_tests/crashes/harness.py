@@ -28,7 +28,7 @@ from water_pipelines_tests.worlds import World, Worlds
 
 VICTIMS = ("worker", "server")
 _TIMES_OF_LANDING = ("arrived_at",)
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import dagster as dg
@@ -19,20 +20,23 @@ def telling(context: dg.OpExecutionContext, platform: Platform) -> Callable[[Seq
     """A function that reports computed units on behalf of a run, and the checks where their outcome was computed.
 
     Dagster writes events of one batch in one statement, as many at a time as DAGSTER_EVENT_BATCH_SIZE says; logging them one by one
-    through the context costs 5-13 ms each.
+    through the context costs 5-13 ms each. Each asset has batches of its own: Dagster notes only the last event of a batch as the
+    latest of its asset, and shows no partition of an asset that has none.
     """
     run = context.run
 
     def tell(units: Sequence[Unlogged]) -> None:
-        batch = generate_event_batch_id()  # type: ignore[no-untyped-call]  # Dagster's
-        for position, unit in enumerate(units, start=1):
-            event = DagsterEvent(
-                event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
-                job_name=run.job_name,
-                message=f"Computed {unit.asset} {unit.unit} as of change {unit.read}.",
-                event_specific_data=StepMaterializationData(_materialisation(unit)),
-            )
-            context.instance.report_dagster_event(event, run.run_id, batch_metadata=DagsterEventBatchMetadata(batch, position == len(units)))
+        for _, of_asset in groupby(units, key=lambda unit: unit.asset):
+            batch, together = generate_event_batch_id(), list(of_asset)  # type: ignore[no-untyped-call]  # Dagster's
+            for position, unit in enumerate(together, start=1):
+                event = DagsterEvent(
+                    event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+                    job_name=run.job_name,
+                    message=f"Computed {unit.asset} {unit.unit} as of change {unit.read}.",
+                    event_specific_data=StepMaterializationData(_materialisation(unit)),
+                )
+                is_last = position == len(together)
+                context.instance.report_dagster_event(event, run.run_id, batch_metadata=DagsterEventBatchMetadata(batch, is_last))
         if any(unit.asset == _CHECKS for unit in units):
             for evaluation in evaluations(platform.database):
                 context.log_event(evaluation)  # type: ignore[arg-type]  # it takes check evaluations; its annotation does not say so
