@@ -53,19 +53,23 @@ class Claims:
 
 @dataclass(frozen=True)
 class Provision:
-    """The numbers that series have or will have, those of them that were known before, and whether anything said is new."""
+    """The numbers that series have or will have, those of them that were known before, and whether anything said is new.
+
+    `as_of` is the change up to which all that others said was seen.
+    """
 
     series_ids: dict[str, int]
     known: dict[str, int]
     is_news: bool
+    as_of: int = 0
 
 
-def prepare(connection: Connection, claims: Claims) -> Provision:
+def prepare(connection: Connection, arrival: int, claims: Claims) -> Provision:
     """Number the series of a file. Where the file brings news, one provisioning transaction is let through at a time."""
-    provision = _look(connection, claims)
+    provision = _look(connection, arrival, claims)
     if provision.is_news:
         hold(connection)
-        provision = _look(connection, claims)
+        provision = _look(connection, arrival, claims)
     missing = sorted(set(claims.series) - set(provision.series_ids))
     if missing:
         numbers = connection.execute(
@@ -80,15 +84,28 @@ def hold(connection: Connection) -> None:
     connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
 
 
-def _look(connection: Connection, claims: Claims) -> Provision:
-    is_news = any(
-        name not in known or not _covers(known[name], attributes)
+def _look(connection: Connection, arrival: int, claims: Claims) -> Provision:
+    row = connection.execute("select n from core.clock").fetchone()
+    assert row is not None
+    known = series_ids(connection, list(claims.series))
+    return Provision(dict(known), known, _is_news(connection, arrival, claims), row[0])
+
+
+def _is_news(connection: Connection, arrival: int, claims: Claims) -> bool:
+    """Whether stations and series have to be merged again for what a file says."""
+    return any(
+        name not in known or not _covers(known[name], attributes) or (_INFERRED in attributes and arrival < found_by.get(name, arrival))
         for subject, said in (("station", claims.stations), ("series", claims.series))
         for known in (_merged(connection, subject, list(said)),)
+        for found_by in (_found_by(connection, list(said)) if subject == "series" else {},)
         for name, attributes in said.items()
     )
-    known = series_ids(connection, list(claims.series))
-    return Provision(dict(known), known, is_news)
+
+
+def _found_by(connection: Connection, natural_ids: Sequence[str]) -> dict[str, int]:
+    """The arrival in whose data the interval of a series was found: an earlier one that is loaded later overrules it."""
+    query = "select natural_id, min(arrival) from raw.claim where subject = 'series' and natural_id = any(%s) and attributes ? %s group by natural_id"
+    return dict(connection.execute(query, (list(natural_ids), _INFERRED)).fetchall())
 
 
 def _covers(known: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
@@ -113,11 +130,17 @@ def record(connection: Connection, arrival: int, claims: Claims, provision: Prov
         for natural_id, attributes in sorted(said.items())
     ]
     copy_rows(connection, sql.Identifier("raw", "claim"), ("arrival", "subject", "natural_id", "attributes"), rows)
-    if not provision.is_news and not dropped:
+    if not provision.is_news and not dropped and not _is_outdated(connection, arrival, claims, provision):
         return []
     stations = {name for subject, name in dropped if subject == "station"}.union(claims.stations)
     series = {name for subject, name in dropped if subject == "series"}.union(claims.series)
     return _rebuild(connection, sorted(stations), sorted(series), provision.series_ids)
+
+
+def _is_outdated(connection: Connection, arrival: int, claims: Claims, provision: Provision) -> bool:
+    """Whether what made a file's claims no news was taken back since they were looked at, by a change that came between."""
+    row = connection.execute("select n > %s + 1 from core.clock", (provision.as_of,)).fetchone()
+    return row == (True,) and _is_news(connection, arrival, claims)
 
 
 def merge_again(database: Database, edges: Sequence[Edge]) -> tuple[int, int]:

@@ -104,7 +104,7 @@ def load_within(
         source_files.hold(connection, [each.arrival for each in source_files.earlier_mappings(connection, file)])
         buried = tombstones.above(connection, file.arrival)
         claims = buried.left_of(parsed.claims)
-        provision = claiming.prepare(connection, claims)
+        provision = claiming.prepare(connection, file.arrival, claims)
         superseded = [each.arrival for each in source_files.earlier_mappings(connection, file)]
         leaving = _days_of(connection, [*superseded, file.arrival])
         numbers = np.array([provision.series_ids.get(name, -1) for name in parsed.spool.series], dtype=np.int32)

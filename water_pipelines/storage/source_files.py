@@ -360,8 +360,12 @@ def supersede(connection: Connection, arrivals: Sequence[int], *, by: int, chang
 
 
 def hold(connection: Connection, arrivals: Sequence[int]) -> None:
-    """Wait for loads of these files to end, and keep others from beginning until the end of the transaction."""
-    for arrival in sorted(arrivals):
+    """Wait for loads of these files to end, and keep others from beginning until the end of the transaction.
+
+    The latest is held first: a load holds its own file, in another session where the server sees no deadlock, and then waits for
+    earlier ones only, so that nobody waits for a later file while it holds an earlier one.
+    """
+    for arrival in sorted(arrivals, reverse=True):
         connection.execute("select pg_advisory_xact_lock(%s, %s::int)", (LOADING, arrival))
 
 

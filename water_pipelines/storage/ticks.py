@@ -49,6 +49,10 @@ def as_of(connection: Connection) -> np.datetime64 | None:
 
 
 def reached(connection: Connection, days: Sequence[str]) -> list[str]:
-    """Those of some days that have begun, as of the last tick; a later tick asks for those that it reaches."""
-    now = as_of(connection)
-    return [day for day in days if now is not None and np.datetime64(day) <= now]
+    """Those of some days that have begun as of the last tick, or as of the last value that is stored, if that is later.
+
+    A later tick asks for the others that it reaches.
+    """
+    row = connection.execute("select max(day) from raw.load_day").fetchone()
+    now, stored = as_of(connection), row[0] if row else None
+    return [day for day in days if now is not None and (np.datetime64(day) <= now or (stored is not None and day <= str(stored)))]

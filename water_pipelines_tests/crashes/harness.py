@@ -28,7 +28,7 @@ from water_pipelines_tests.worlds import World, Worlds
 
 VICTIMS = ("worker", "server")
 _TIMES_OF_LANDING = ("arrived_at",)
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Harness:
                 heard.write_text(json.dumps(found))
                 recover(platform)
 
-        _must(_forked(whole), f"{name}, uninterrupted")
+        _must(forked(whole), f"{name}, uninterrupted")
         points = list(enumerate(json.loads(heard.read_text()), start=1))
         kills = [(number, is_done, what) for number, what in points for is_done in ((False, True) if what == "commit" else (False,))]
         return [Place(name, number, is_done, victim, what) for victim in VICTIMS for number, is_done, what in kills]
@@ -100,7 +100,7 @@ class Harness:
         try:
             other = operation.beside
             beside = _fork(lambda: _quietly(world, other)) if other else None
-            code = _forked(struck)
+            code = forked(struck)
             if beside:
                 if place.victim == "server":  # it would wait for a server that is gone
                     os.kill(beside, signal.SIGKILL)
@@ -108,7 +108,7 @@ class Harness:
             if code != -signal.SIGKILL and not (code == 0 and other):
                 return ["it was not killed there: the point was not reached"]
             self._worlds.server.ensure_running()
-            if _forked(again) != 0:
+            if forked(again) != 0:
                 return ["the retry failed"]
             found: list[str] = json.loads(told.read_text())
             return found
@@ -118,9 +118,9 @@ class Harness:
     def _prepare(self, name: str, operation: Operation) -> World:
         if operation.on_base and self._base is None:
             self._base = self._worlds.new()
-            _must(_forked(lambda: _on(self._base, base)), "the base")
+            _must(forked(lambda: _on(self._base, base)), "the base")
         world = self._prepared[name] = self._worlds.new(like=self._base if operation.on_base else None)
-        _must(_forked(lambda: _on(world, operation.before)), f"what goes before {name}")
+        _must(forked(lambda: _on(world, operation.before)), f"what goes before {name}")
         return world
 
     def _kill(self, place: Place) -> None:
@@ -200,7 +200,7 @@ def _ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _forked(work: Callable[[], object]) -> int:
+def forked(work: Callable[[], object]) -> int:
     """Do work in a process of its own, and wait for it; gives its exit code."""
     return _ended(_fork(work))
 

@@ -53,7 +53,13 @@ _STANDS_FOR = {
 }
 _LEFT_OUT = {"since", "change", "run", "attempts", "started_at", "finished_at", "landed_at", "arrived_on", "progress", "error", "counts"}
 _NUMBERS = {("core.evaluation", "read"), ("core.check_failure", "position")}
-_WHETHER = {"withdrawn_at"}
+_WHETHER = {"withdrawn_at", "superseded_by"}  # by which of several newer mappings depends on which was loaded first
+_ONLY = {
+    "raw.rejected_row": "exists (select from raw.source_file where arrival = t.arrival and superseded_by is null)",
+    # a file that was superseded before it was loaded never made the series that nobody else names
+    "core.station": "exists (select from raw.claim where subject = 'station' and natural_id = t.natural_id)",
+    "core.series": "exists (select from raw.claim where subject = 'series' and natural_id = t.natural_id)",
+}
 _OF_ITS_LOAD = {"status", "rows", "rejected"}  # whether a file was loaded before another superseded it depends on the order of loading
 
 _COLUMNS = "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attname"
@@ -77,8 +83,7 @@ def rows_of(connection: Connection, table: str, left_out: Collection[str] = ()) 
             shown.append(f"'{column}', t.{column} is not null")
         else:
             shown.append(f"'{column}', t.{column}::text")
-    which = " where exists (select from raw.source_file where arrival = t.arrival and superseded_by is null)" if table == "raw.rejected_row" else ""
-    query = f"select jsonb_build_object({', '.join(shown)})::text from {table} as t{which}"
+    query = f"select jsonb_build_object({', '.join(shown)})::text from {table} as t where {_ONLY.get(table, 'true')}"
     return Counter(row[0] for row in connection.execute(query.encode()))
 
 
