@@ -20,6 +20,7 @@ import numpy as np
 from water_pipelines.domain.argo import levels
 from water_pipelines.domain.argo.casts import Casts, FileKind, concatenate
 from water_pipelines.domain.argo.flags import BAD, PROBABLY_BAD, RealTimeTest
+from water_pipelines.domain.argo.records import failed_then
 from water_pipelines.domain.argo.rules import Rules, rules_of_record
 from water_pipelines.domain.argo.run import Beside, flag_casts
 from water_pipelines.domain.series import BoolArray, FloatArray
@@ -111,7 +112,8 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
     rules = {
         int(place): rules_of_record(casts.tests.at[place], str(casts.tests.software[place]), str(casts.tests.release[place])) for place in recorded
     }
-    failed = _failed_by_era(casts, rules)
+    bits = failed_then(casts, Beside(NOW))[1]
+    failed = {place: int(bits[place]) for place in rules}
     _join_bgc(casts, failed)
     _join_files(casts, names, failed)
     alone = _bgc_casts_alone(casts)
@@ -138,16 +140,6 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
             not_held=sum(each.cause in _NOT_HELD for each in wrong),
         )
     return agreements, disagreements
-
-
-def _failed_by_era(casts: Casts, rules: dict[int, Rules]) -> dict[int, int]:
-    """Bits of failed tests of each recorded cast, by its own rules; the casts of one set of rules are run at once."""
-    failed: dict[int, int] = {}
-    for each in {rules[place].name: rules[place] for place in rules}.values():
-        places = np.array([place for place in rules if rules[place].name == each.name])
-        flags = flag_casts(casts.take(places), Beside(NOW), each)
-        failed |= dict(zip(places.tolist(), flags.failed.tolist(), strict=True))
-    return failed
 
 
 def _key(casts: Casts, place: int) -> tuple[str, int, str, int]:

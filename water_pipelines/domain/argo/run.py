@@ -6,7 +6,7 @@ What a test does is in `positions`, `levels`, `previous` and `medd`, which versi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,12 @@ class Beside:
     grey: GreyList | None = None
     profile_pressure: FloatArray | None = None
     old_rbr: BoolArray | None = None
+
+    def take(self, where: Int64Array) -> Beside:
+        """The same for the casts at some positions."""
+        now = self.now[where] if isinstance(self.now, np.ndarray) else self.now
+        pressure = None if self.profile_pressure is None else self.profile_pressure[where]
+        return replace(self, now=now, profile_pressure=pressure, old_rbr=None if self.old_rbr is None else self.old_rbr[where])
 
 
 def flag_casts(casts: Casts, beside: Beside, rules: Rules = CURRENT) -> CastFlags:

@@ -16,6 +16,7 @@ from water_pipelines.domain.argo.casts import NO_QC, Casts, GreyList, Parameter,
 from water_pipelines.domain.argo.flags import RealTimeTest, names_of
 from water_pipelines.domain.argo.levels import not_increasing
 from water_pipelines.domain.argo.positions import LandMask
+from water_pipelines.domain.argo.records import failed_then
 from water_pipelines.domain.argo.rules import CURRENT, ERAS, named, rules_at
 from water_pipelines.domain.argo.run import Beside, flag_casts
 from water_pipelines.parsers.argo import read_argo
@@ -335,3 +336,14 @@ def test_rules_have_names_and_choices() -> None:
         named("mine", {"reversal": "20"})
     with pytest.raises(ValueError, match="no rules called"):
         named("manual 9")
+
+
+def test_a_record_is_compared_by_the_rules_of_its_time() -> None:
+    """The same fall of 15 dbar in a record of 2019 and in one of 2024; a cast without a record is not judged."""
+    values = {"PRES": [10.0, 20.0, 30.0, 40.0, 50.0, 35.0, 60.0], "TEMP": [10.0, 9.9, 9.8, 9.7, 9.6, 9.5, 9.4]}
+    casts = concatenate([a_cast(values, cycle=number) for number in range(3)])
+    casts.tests.has_failed[:2] = True
+    casts.tests.at[:2] = np.array(["2019-01-01", "2024-06-01"], "datetime64[us]")
+    performed, failed = failed_then(casts, Beside(np.full(3, NOW), profile_pressure=np.full(3, 2000.0)))
+    assert [RealTimeTest.PRESSURE_INCREASING.bit & int(each) != 0 for each in failed] == [True, False, False]
+    assert [RealTimeTest.DEEPEST_PRESSURE.bit & int(each) != 0 for each in performed] == [True, True, False]
