@@ -389,6 +389,7 @@ class _Run:
 
     def _spread_bad_pressure(self) -> None:
         if self.rules.bad_pressure and "PRES" in self.names:
+            self.perform(RealTimeTest.BAD_PRESSURE, self.has["PRES"])
             bad = self.flag["PRES"] == BAD
             if bad.any():
                 for name in self.names:
