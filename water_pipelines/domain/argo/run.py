@@ -284,9 +284,10 @@ class _Run:
 
         casts = self.casts
         placed = ~np.isnan(casts.latitude) & ~np.isnan(casts.longitude)
+        possible = self.value["PRES"] <= previous.DEEPEST
         salty = self.has["PSAL"] if "PSAL" in self.names else np.zeros(len(casts), np.bool_)
         if salty.any():
-            where = np.flatnonzero(self.usable("PRES", "TEMP", "PSAL") & (placed & salty)[self.cast])
+            where = np.flatnonzero(possible & self.usable("PRES", "TEMP", "PSAL") & (placed & salty)[self.cast])
             pressure, temperature, salinity = (self.value[name][where] for name in ("PRES", "TEMP", "PSAL"))
             own = self.cast[where]
             absolute, conservative = levels.sea_water(pressure, temperature, salinity, casts.latitude[own], casts.longitude[own])
@@ -294,7 +295,7 @@ class _Run:
             self._fail_at(RealTimeTest.MEDD, "TEMP", where[warm])
             self._fail_at(RealTimeTest.MEDD, "PSAL", where[saline])
             self.perform(RealTimeTest.MEDD, _any_level(judged, own, len(casts)))
-        where = np.flatnonzero(self.usable("PRES", "TEMP") & (placed & ~salty)[self.cast])
+        where = np.flatnonzero(possible & self.usable("PRES", "TEMP") & (placed & ~salty)[self.cast])
         own = self.cast[where]
         warm, judged = temperature_outliers(self.value["PRES"][where], self.value["TEMP"][where], own, casts.latitude[own])
         self._fail_at(RealTimeTest.MEDD, "TEMP", where[warm])
