@@ -279,7 +279,7 @@ def _spiked(value: dict[str, FloatArray]) -> bool:
 def report(agreements: dict[RealTimeTest, Agreement], disagreements: Sequence[Disagreement]) -> str:
     """Both tables, as Markdown."""
     lines = [
-        "| test | casts | failed, data centre | failed, ours | agree, rule of the day | of them R and A | not in the files | others, as programs do |",
+        "| test | casts | failed, data centre | failed, ours | agree, rule of the day | of them R and A | not in the files | rest, as programs do |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for test, each in agreements.items():
