@@ -171,4 +171,4 @@ def _spool(rows: Sequence[Row], qualifiers: Sequence[str | None] = ()) -> Spool:
 
 def recordset(table: Table, rows: Sequence[Mapping[str, Any]]) -> sql.Composed:
     """Rows as a query that gives them."""
-    return sql.SQL("select * from json_populaterecordset(null::{}, {}::json)").format(table.identifier, json.dumps(list(rows)))
+    return sql.SQL("select * from json_populate_recordset(null::{}, {}::json)").format(table.identifier, json.dumps(list(rows)))
