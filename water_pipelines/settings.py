@@ -93,6 +93,13 @@ class Settings(BaseSettings):
         8, ge=0, description="Weeks before the end of new data that are forecast from the past alone, so that models have scores from the start."
     )
 
+    llm_url: str | None = Field(
+        None, description="An OpenAI-compatible endpoint that puts statistics of datasets into words, such as http://localhost:11434/v1."
+    )
+    llm_model: str | None = Field(None, description="Model that is asked there; without it the words come from a template.")
+    llm_key: SecretStr | None = Field(None, description="Key of that endpoint, where it asks for one.")
+    llm_timeout_s: float = Field(20.0, gt=0, le=600, description="Seconds after which the words come from the template instead.")
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field("INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     sentry_dsn: SecretStr | None = Field(None, description="Sends errors to Sentry; needs the extra `sentry`.")
     code_version: str = Field(default_factory=package_version, description="Recorded with every change and run; empty is the version of the package.")
@@ -119,6 +126,13 @@ class Settings(BaseSettings):
         parts = urlsplit(url.get_secret_value())
         if parts.scheme != "postgresql" or not parts.path.strip("/"):
             raise ValueError("is not of the form postgresql://user:password@host:5432/name")
+        return url
+
+    @field_validator("llm_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError("is not of the form http://host:port/v1 or https://host/v1")
         return url
 
     @field_validator("store_url")

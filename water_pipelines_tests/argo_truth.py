@@ -20,6 +20,7 @@ import numpy as np
 from water_pipelines.domain.argo import levels
 from water_pipelines.domain.argo.casts import Casts, FileKind, concatenate
 from water_pipelines.domain.argo.flags import BAD, PROBABLY_BAD, RealTimeTest
+from water_pipelines.domain.argo.records import failed_then
 from water_pipelines.domain.argo.rules import Rules, rules_of_record
 from water_pipelines.domain.argo.run import Beside, flag_casts
 from water_pipelines.domain.series import BoolArray, FloatArray
@@ -59,6 +60,7 @@ class Disagreement:
     test: RealTimeTest
     file: str
     cast: int
+    mode: str
     record: str
     theirs: bool
     cause: str
@@ -67,7 +69,7 @@ class Disagreement:
 @dataclass(frozen=True)
 class Agreement:
     """What was compared for a test: casts, failures in the records and in ours, casts that agree, that agree when we do as the program does, and
-    those whose files do not hold what was tested.
+    those whose files do not hold what was tested; casts of R and A files, and those of them that agree.
     """
 
     compared: int
@@ -76,6 +78,13 @@ class Agreement:
     agreeing: int
     reproduced: int
     not_held: int
+    timely: int
+    timely_agreeing: int
+
+    @property
+    def share_of_timely(self) -> float:
+        """Agreement with the rule of the day over the casts that nobody has edited since: those in R and A mode."""
+        return self.timely_agreeing / self.timely
 
     @property
     def share(self) -> float:
@@ -111,7 +120,8 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
     rules = {
         int(place): rules_of_record(casts.tests.at[place], str(casts.tests.software[place]), str(casts.tests.release[place])) for place in recorded
     }
-    failed = _failed_by_era(casts, rules)
+    bits = failed_then(casts, Beside(NOW))[1]
+    failed = {place: int(bits[place]) for place in rules}
     _join_bgc(casts, failed)
     _join_files(casts, names, failed)
     alone = _bgc_casts_alone(casts)
@@ -127,7 +137,9 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
             theirs = bool(theirs_of_all[place])
             if theirs != bool(failed[place] & test.bit):
                 cause = _cause(casts, place, test, theirs, rules[place])
-                wrong.append(Disagreement(test, names[place], int(casts.cast[place]), _record(casts, place), theirs, cause))
+                wrong.append(
+                    Disagreement(test, names[place], int(casts.cast[place]), str(casts.data_mode[place]), _record(casts, place), theirs, cause)
+                )
         disagreements += wrong
         agreements[test] = Agreement(
             compared=len(compared),
@@ -136,18 +148,10 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
             agreeing=len(compared) - len(wrong),
             reproduced=sum(each.cause in _REPRODUCED for each in wrong),
             not_held=sum(each.cause in _NOT_HELD for each in wrong),
+            timely=int(np.count_nonzero(casts.data_mode[compared] != "D")),
+            timely_agreeing=sum(bool(casts.data_mode[place] != "D") for place in compared) - sum(each.mode != "D" for each in wrong),
         )
     return agreements, disagreements
-
-
-def _failed_by_era(casts: Casts, rules: dict[int, Rules]) -> dict[int, int]:
-    """Bits of failed tests of each recorded cast, by its own rules; the casts of one set of rules are run at once."""
-    failed: dict[int, int] = {}
-    for each in {rules[place].name: rules[place] for place in rules}.values():
-        places = np.array([place for place in rules if rules[place].name == each.name])
-        flags = flag_casts(casts.take(places), Beside(NOW), each)
-        failed |= dict(zip(places.tolist(), flags.failed.tolist(), strict=True))
-    return failed
 
 
 def _key(casts: Casts, place: int) -> tuple[str, int, str, int]:
@@ -275,18 +279,19 @@ def _spiked(value: dict[str, FloatArray]) -> bool:
 def report(agreements: dict[RealTimeTest, Agreement], disagreements: Sequence[Disagreement]) -> str:
     """Both tables, as Markdown."""
     lines = [
-        "| test | casts | failed, data centre | failed, ours | agree, by the rule of the day | not in the files | the others, as the programs do |",
-        "|---|---|---|---|---|---|---|",
+        "| test | casts | failed, data centre | failed, ours | agree, rule of the day | of them R and A | not in the files | rest, as programs do |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for test, each in agreements.items():
-        shares = f"{100 * each.share:.1f} % | {each.not_held} | {100 * each.share_of_held:.1f} %"
+        timely = f"{100 * each.share_of_timely:.1f} % of {each.timely}"
+        shares = f"{100 * each.share:.1f} % | {timely} | {each.not_held} | {100 * each.share_of_held:.1f} %"
         lines.append(f"| {test.value} {test.name.lower().replace('_', ' ')} | {each.compared} | {each.theirs} | {each.ours} | {shares} |")
     lines += ["", "| cause | disagreements |", "|---|---|"]
     lines += [f"| {cause} | {count} |" for cause, count in Counter(each.cause for each in disagreements).most_common()]
-    lines += ["", "| test | file | cast | record | failed, says | cause |", "|---|---|---|---|---|---|"]
+    lines += ["", "| test | file | cast | mode | record | failed, says | cause |", "|---|---|---|---|---|---|---|"]
     for found in disagreements:
         says = "the data centre" if found.theirs else "our test"
-        lines.append(f"| {found.test.value} | {found.file} | {found.cast} | {found.record} | {says} | {found.cause} |")
+        lines.append(f"| {found.test.value} | {found.file} | {found.cast} | {found.mode} | {found.record} | {says} | {found.cause} |")
     return "\n".join(lines)
 
 

@@ -119,7 +119,7 @@ class World:
             self.database,
             table.name.replace(".", "/"),
             np.array(sorted(days), dtype="datetime64[D]"),
-            lambda snapshot, _: Staged([stage_query(snapshot, table, _recordset(table, rows))]),
+            lambda snapshot, _: Staged([stage_query(snapshot, table, recordset(table, rows))]),
             [],
         )
 
@@ -171,5 +171,6 @@ def _spool(rows: Sequence[Row], qualifiers: Sequence[str | None] = ()) -> Spool:
     return spool
 
 
-def _recordset(table: Table, rows: Sequence[Mapping[str, Any]]) -> sql.Composed:
+def recordset(table: Table, rows: Sequence[Mapping[str, Any]]) -> sql.Composed:
+    """Rows as a query that gives them."""
     return sql.SQL("select * from json_populate_recordset(null::{}, {}::json)").format(table.identifier, json.dumps(list(rows)))

@@ -317,9 +317,9 @@ def _letters(reader: _Reader, name: str, count: int, part: slice, default: str) 
 def _modes(reader: _Reader, names: list[str], count: int, part: slice) -> dict[str, StringArray]:
     """The mode of each parameter in each cast, empty where the cast lacks it.
 
-    Core files state one mode a cast, the others one a parameter.
+    Core files state one mode a cast, the others one a parameter; what neither states is of real time.
     """
-    whole = reader.texts("DATA_MODE", count, part)
+    whole = _letters(reader, "DATA_MODE", count, part, "R")
     modes = {name: np.zeros(count, "U1") for name in names}
     if "STATION_PARAMETERS" not in reader:
         return dict.fromkeys(names, whole)
@@ -388,7 +388,7 @@ def _read_meta(reader: _Reader) -> FloatMeta:
     platform = _one_platform(reader)
     configured = reader.texts("CONFIG_PARAMETER_NAME", _length(reader, "CONFIG_PARAMETER_NAME"))
     missions = reader.integers("CONFIG_MISSION_NUMBER", (_length(reader, "CONFIG_MISSION_NUMBER"),))
-    values = reader.doubles("CONFIG_PARAMETER_VALUE", (len(missions), len(configured)))
+    values = _configured(reader, (len(missions), len(configured)))
     at_launch = reader.texts("LAUNCH_CONFIG_PARAMETER_NAME", _length(reader, "LAUNCH_CONFIG_PARAMETER_NAME"))
     launch_values = reader.doubles("LAUNCH_CONFIG_PARAMETER_VALUE", (len(at_launch),))
     text = reader.text
@@ -428,6 +428,14 @@ def _read_meta(reader: _Reader) -> FloatMeta:
             for number, row in zip(missions.tolist(), values.tolist(), strict=True)
         },
     )
+
+
+def _configured(reader: _Reader, shape: tuple[int, int]) -> FloatArray:
+    """The configuration of each mission; files before format 3 kept it in another shape, which says nothing of missions."""
+    name = "CONFIG_PARAMETER_VALUE"
+    if name in reader and reader.arrays.variables[name].shape != shape:
+        return np.full(shape, np.nan)
+    return reader.doubles(name, shape)
 
 
 def _one_platform(reader: _Reader) -> str:

@@ -94,7 +94,7 @@ def load(database: Database, files: Sequence[ArgoFile], edges: Sequence[Edge]) -
         change = database.take_number(connection, "argo")
         work.write(change)
         mark_readers_of_numbers(connection, edges, [str(wmo) for wmo in sorted(work.touched)])
-        stale.mark(connection, SUMMARY, [str(each.file.arrival) for each in files])
+        stale.mark(connection, SUMMARY, [str(arrival) for arrival in work.arrivals_with_casts])
         _note(database, connection, files, change)
     for each in files:
         each.loaded.change, each.loaded.rows, each.loaded.rejected = change, each.rows, len(each.rejected)
@@ -318,8 +318,7 @@ class _Load:
     def write(self, change: int) -> None:
         """Write everything but the levels, and take away those that are superseded; call it with the clock held."""
         names = ("wmo", "cycle", "direction", "product", "cast_number", "part", "arrival", "member", "data_mode", "levels")
-        arrivals = sorted({row[6] for row in self._ledger})
-        self._connection.execute("delete from raw.argo_cast where arrival = any(%s)", (arrivals,))
+        self._connection.execute("delete from raw.argo_cast where arrival = any(%s)", (self.arrivals_with_casts,))
         copy_rows(self._connection, sql.Identifier("raw", "argo_cast"), names, self._distinct_ledger())
         for part, table in (("core", "core.argo_level"), ("core", "core.argo_bgc_level"), ("bgc", "core.argo_bgc_level")):
             if self._replaced[part]:
@@ -339,6 +338,11 @@ class _Load:
                 _write_fixes(self._connection, wmo, fixes, self._floats[wmo, "fixes"][1])
         for arrival, grey in self._lists.items():
             self.touched |= argo_rules.keep_grey_list(self._connection, arrival, grey) & set(argo_rules.floats(self._connection))
+
+    @property
+    def arrivals_with_casts(self) -> list[int]:
+        """The files that hold casts."""
+        return sorted({row[6] for row in self._ledger})
 
     def _distinct_ledger(self) -> list[tuple[Any, ...]]:
         return list({row[:8]: row for row in self._ledger}.values())

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
-from water_pipelines.domain.argo.flags import GOOD, MISSING, NOT_TESTED, CastFlags, RealTimeTest
+from water_pipelines.domain.argo.casts import Casts
+from water_pipelines.domain.argo.flags import GOOD, MISSING, NOT_TESTED, CastFlags, ParameterFlags, RealTimeTest
 from water_pipelines.storage.argo_casts import StoredCasts, parameter_numbers
 from water_pipelines.storage.database import Connection, Snapshot
 from water_pipelines.storage.staging import StagedTable, Table, stage
@@ -161,3 +162,48 @@ def read_positions(connection: Connection, wmos: Sequence[int]) -> dict[int, lis
     ):
         found.setdefault(wmo, []).append((longitude, latitude))
     return found
+
+
+def read_judged(snapshot: Snapshot, stored: StoredCasts) -> CastFlags:
+    """The flags of casts as they are stored; what is not evaluated has none."""
+    casts, numbers = stored.casts, stored.profile_id
+    place = {number: position for position, number in enumerate(numbers.tolist())}
+    asked = (np.unique(stored.wmo).tolist(), numbers.tolist())
+    performed, failed = np.zeros(len(casts), dtype=np.int32), np.zeros(len(casts), dtype=np.int32)
+    for number, run, sums in snapshot.rows(
+        "select profile_id, run, failed from core.argo_evaluation where wmo = any(%s) and profile_id = any(%s)", asked
+    ):
+        performed[place[number]], failed[place[number]] = run, sums
+    parameters = {
+        name: ParameterFlags(np.where(np.isnan(each.raw), MISSING, GOOD).astype(np.uint8), np.zeros(casts.levels, dtype=np.int32))
+        for name, each in casts.parameters.items()
+    }
+    juld = np.where(np.isnat(casts.juld), MISSING, GOOD).astype(np.uint8)
+    position = np.where(np.isnan(casts.latitude) | np.isnan(casts.longitude), MISSING, GOOD).astype(np.uint8)
+    of_cast = {"JULD": (juld, np.zeros(len(casts), dtype=np.int32)), "POSITION": (position, np.zeros(len(casts), dtype=np.int32))}
+    for number, name, level, flag, sums in snapshot.rows(
+        "select g.profile_id, p.name, g.level, g.flag, g.failed from core.argo_flag as g join core.argo_parameter as p using (parameter_id)"
+        " where g.wmo = any(%s) and g.profile_id = any(%s)",
+        asked,
+    ):
+        if level == OF_THE_CAST:
+            of_cast[name][0][place[number]], of_cast[name][1][place[number]] = flag, sums
+        else:
+            at = casts.first[place[number]] + level
+            parameters[name].flag[at], parameters[name].failed[at] = flag, sums
+    return CastFlags(parameters, *of_cast["JULD"], *of_cast["POSITION"], performed, failed, "as stored")
+
+
+def take(flags: CastFlags, casts: Casts, where: NDArray[np.int64]) -> CastFlags:
+    """The flags of some of the casts."""
+    levels = np.concatenate([np.arange(casts.first[at], casts.first[at + 1]) for at in where]) if len(where) else where
+    return CastFlags(
+        {name: ParameterFlags(each.flag[levels], each.failed[levels]) for name, each in flags.parameters.items()},
+        flags.juld[where],
+        flags.juld_failed[where],
+        flags.position[where],
+        flags.position_failed[where],
+        flags.performed[where],
+        flags.failed[where],
+        flags.rules,
+    )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from water_pipelines.storage.staging import Table
-from water_pipelines_tests.builders import World, every
+import numpy as np
+
+from water_pipelines.parsers.argo import read_argo
+from water_pipelines.storage import argo, source_files, staging
+from water_pipelines.storage.argo import ArgoFile, Member
+from water_pipelines.storage.argo_flags import EVALUATION as ARGO_EVALUATION
+from water_pipelines.storage.argo_flags import FLAG as ARGO_FLAG
+from water_pipelines.storage.database import Snapshot
+from water_pipelines.storage.staging import Staged, Table, stage_query
+from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, netcdf, oxygen
+from water_pipelines_tests.builders import World, every, recordset
 
 METRICS = {name: Table(f"mart.metric_{name}", ("series_id", "start_at"), "start_at") for name in ("30min", "hourly", "daily")}
 NETWORK = Table("mart.network_30min", ("network", "zone", "property", "start_at"), "start_at")
@@ -80,6 +90,28 @@ def forecast(world: World, series: str, target: str, median: float, model: str =
     }
 
 
+def argo_arrives(world: World, name: str, data: bytes) -> None:
+    """Land and load an Argo file."""
+    file = world.announce(name, content=name)
+    members = [Member("", content) for content in read_argo(io.BytesIO(data))]
+    with source_files.loading(world.database, file.arrival) as held:
+        assert held is not None
+        argo.load(world.database, [ArgoFile(held, lambda: members, [], "argo", "1")], [])
+
+
+def argo_is_flagged(world: World, flags: list[dict[str, Any]], failed: int) -> None:
+    """Apply flags as all that the float has, as settle does; every cast of it was evaluated."""
+
+    def compute(snapshot: Snapshot, wmos: Any) -> Staged:
+        casts = snapshot.rows("select profile_id from core.argo_profile where wmo = %s", (int(FLOAT),))
+        said = {"wmo": int(FLOAT), "run": 1 << 9 | 1 << 6, "failed": failed, "rules": "test"}
+        evaluated = [{**said, "profile_id": number} for (number,) in casts]
+        rows = [{"wmo": int(FLOAT), "profile_id": casts[0][0], **flag} for flag in flags]
+        return Staged([stage_query(snapshot, table, recordset(table, of)) for table, of in ((ARGO_FLAG, rows), (ARGO_EVALUATION, evaluated))])
+
+    staging.settle(world.database, "core/argo_flag", np.array([int(FLOAT)]), compute, [])
+
+
 def arrive(world: World) -> None:
     """Two stations send their first hour; a value is missing, and a row of the file is refused."""
     world.drop(
@@ -90,6 +122,7 @@ def arrive(world: World) -> None:
         rejected=[(6, "2026-03-01 01:00,n/a", "n/a is no number"), (7, ",3", "the time is empty")],
     )
     world.drop("gauge.csv", every(15, f"{DAY}T00:00", [1.0, 1.5], GAUGE))
+    argo_arrives(world, "R6900001_001.nc", netcdf([cast(1)]))
     world.tick(f"{DAY}T01:00")
 
 
@@ -117,6 +150,9 @@ def settle(world: World) -> None:
     world.put(QUALITY, [DAY], [quality(world, FLOW, DAY, expected=4, good=2, bad=1, missing=1, gross_range_failed=1, rule_set_id=1)])
     world.put(ANOMALY, [DAY], [anomaly(world, FLOW, f"{DAY}T00:45", f"{DAY}T01:00", is_open=True)])
     world.put(FORECAST, [DAY], [forecast(world, FLOW, f"{DAY}T01:00", 11.0), forecast(world, FLOW, f"{DAY}T02:00", 12.0)])
+    argo_is_flagged(
+        world, [{"parameter_id": 2, "level": 3, "flag": 4, "failed": 1 << 9}, {"parameter_id": 5, "level": -1, "flag": 3, "failed": 32}], 544
+    )
     score = {"series_id": flow, "issued_at": f"{DAY}T00:00:00Z", "model": "seasonal", "lead_bucket": "1-6h", "lead_from_h": 1, "lead_to_h": 6}
     world.put(SCORE, [DAY], [{**score, "n": 1, "mae": 1.0, "pinball": 0.3, "coverage_90": 1.0, "width_90": 4.0}])
 
@@ -130,6 +166,9 @@ def correct(world: World) -> None:
         stations={NODE: {"name": "Pump 1 (rebuilt)"}, "north/valve": {"network": "north"}},
         states=[(FLOW, datetime(2026, 3, 1, 0, 45, tzinfo=UTC), False, "rebuilt")],
     )
+    argo_arrives(world, "D6900001_001.nc", netcdf([delayed(1)]))
+    argo_arrives(world, "6900001_prof.nc", netcdf([cast(2), cast(3)]))
+    argo_arrives(world, "BR6900001_001.nc", bgc([oxygen(1)]))
     world.tick(f"{DAY}T02:00")
 
 
@@ -152,6 +191,7 @@ def settle_again(world: World) -> None:
             anomaly(world, FLOW, f"{DAY}T00:15", f"{DAY}T00:30", kind="stuck", severity="low"),
         ],
     )
+    argo_is_flagged(world, [{"parameter_id": 3, "level": 2, "flag": 4, "failed": 64}], 64)
     world.insert("core.champion", scope_series_id=flow, kind="forecast", champion="ridge", from_at="2026-02-01T00:00:00Z", reason="it won")
     hours = [forecast(world, FLOW, f"{DAY}T01:00", 11.0), forecast(world, FLOW, f"{DAY}T02:00", 12.0)]
     world.put(FORECAST, [DAY], [*hours, forecast(world, FLOW, f"{DAY}T01:00", 11.4, "ridge")])

@@ -25,7 +25,9 @@ from water_pipelines.orchestration.resources import Platform
 from water_pipelines.parsers.messages import Message, written
 from water_pipelines.settings import Settings
 from water_pipelines.storage.database import Database
+from water_pipelines_tests import argo_world
 from water_pipelines_tests.api.conftest import Serve
+from water_pipelines_tests.argo_world import FLOAT
 from water_pipelines_tests.orchestration.histories import DAY, HOUR, START, demand, load, rows, settled, tick_at
 
 V1 = "/api/v1"
@@ -63,6 +65,14 @@ ASKED: dict[str, list[str]] = {
         f"?series_id={FLOW}&time={TODAY - 12 * HOUR}&of={what}" for what in ("observation", "flag", "metric_hourly", "metric_daily", "forecast")
     ],
 }
+ASKED |= {
+    f"{V1}/argo/floats": ["", "?bbox=-40,40,-20,50&parameter=PSAL"],
+    f"{V1}/argo/floats/{{wmo}}": [f"/{FLOAT}"],
+    f"{V1}/argo/floats/{{wmo}}/profiles": [f"/{FLOAT}/profiles"],
+    f"{V1}/argo/floats/{{wmo}}/track": [f"/{FLOAT}/track"],
+    f"{V1}/argo/profiles/{{profile_id}}": [f"/{FLOAT}_001", f"/{FLOAT}_001?format=csv", f"/{FLOAT}_001?format=netcdf"],
+    f"{V1}/argo/search": ["?depth_min=50"],
+}
 EXEMPT = {
     "/health": "tells of now, without the database",
     "/ready": "tells of now",
@@ -92,6 +102,7 @@ def platform(database: Database, store: LocalStore, tmp_path: Path) -> Platform:
     spiked[-60:-54] += 60
     load(platform, "net/north.csv", "NORTH", time, spiked)
     load(platform, "south.csv", "SOUTH", time[-24 * 12 :], value[-24 * 12 :] / 100, "water_level")
+    argo_world.load(platform, {"R6900001_001.nc": argo_world.netcdf([argo_world.cast(1, warmer=30.0)])})
     tick_at(platform, f"{TODAY.astype('datetime64[D]')}T12:00")
     settled(platform)
     return platform
@@ -156,7 +167,25 @@ def trained(platform: Platform) -> None:
     retrain(platform)
 
 
-ACTS: tuple[Callable[[Platform], None], ...] = (late, corrected, switched, withdrawn, judged_anew, reinstated, described_anew, issued, trained)
+def surfaced(platform: Platform) -> None:
+    """The float comes up again, and its first cast in delayed mode replaces the one of real time."""
+    argo_world.load_at_once(
+        platform, {"D6900001_001.nc": argo_world.netcdf([argo_world.delayed(1)]), "R6900001_002.nc": argo_world.netcdf([argo_world.cast(2)])}
+    )
+
+
+ACTS: tuple[Callable[[Platform], None], ...] = (
+    late,
+    surfaced,
+    corrected,
+    switched,
+    withdrawn,
+    judged_anew,
+    reinstated,
+    described_anew,
+    issued,
+    trained,
+)
 
 
 def _arrival(platform: Platform, name: str) -> str:

@@ -17,6 +17,7 @@ from water_pipelines.api.access import access
 from water_pipelines.storage import history
 from water_pipelines.storage.claims import series_uuid, station_uuid
 from water_pipelines_tests.api.scenes import DAY, FLOW, GAUGE, NODE, SCENES, played
+from water_pipelines_tests.argo_world import FLOAT
 from water_pipelines_tests.builders import World
 
 V1 = "/api/v1"
@@ -65,6 +66,15 @@ VALUES: dict[str, tuple[type[schemas.Shape], list[str]]] = {
         ],
     ),
     f"{V1}/dashboard/summary": (schemas.Summary, [""]),
+    f"{V1}/argo/floats": (
+        schemas.ArgoFloatPage,
+        ["", "?limit=1", "?bbox=-40,40,-20,50", "?bbox=170,-60,-20,50&parameter=PSAL", "?data_centre=IF", "?start=2020-01-01&end=2020-02-01"],
+    ),
+    f"{V1}/argo/floats/{{wmo}}": (schemas.ArgoFloatDetail, [f"/{FLOAT}"]),
+    f"{V1}/argo/floats/{{wmo}}/profiles": (schemas.ArgoProfilePage, [f"/{FLOAT}/profiles", f"/{FLOAT}/profiles?limit=1&start=2020-01-01"]),
+    f"{V1}/argo/floats/{{wmo}}/track": (schemas.ArgoTrack, [f"/{FLOAT}/track", f"/{FLOAT}/track?source=profile"]),
+    f"{V1}/argo/profiles/{{profile_id}}": (schemas.ArgoProfileDetail, [f"/{FLOAT}_001"]),
+    f"{V1}/argo/search": (schemas.ArgoProfilePage, ["", "?limit=1", "?bbox=-40,40,-20,50&depth_min=50&parameter=TEMP", "?depth_max=20"]),
 }
 PRESENT: dict[str, tuple[type[schemas.Shape], list[str]]] = {
     "/health": (schemas.Health, [""]),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import netCDF4
 import pytest
 
+from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.orchestration.operations import argo_flagging
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.rebuild import rebuild
@@ -18,6 +21,7 @@ from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.storage.served import argo
 from water_pipelines.storage.served.reading import reading
 from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
+from water_pipelines_tests.clients.test_llm import Model, completion, serving
 from water_pipelines_tests.orchestration.histories import rows, settled
 from water_pipelines_tests.parsers.argo_files import as_netcdf4
 from water_pipelines_tests.shared_data import shared
@@ -64,8 +68,9 @@ def test_a_cast_is_its_delayed_version_with_its_bgc_part_in_any_order(platform: 
     assert levels.parameters["DOXY"]["qc"].tolist() == [3] * 12
 
 
-def test_files_together_come_to_what_they_come_to_one_by_one(platform: Platform, rebuilt: Platform) -> None:
+def test_files_together_come_to_what_they_come_to_one_by_one(platform: Platform, rebuilt: Platform, tmp_path: Path) -> None:
     """Many files in one transaction, a zip of them, and each by itself leave the same tables."""
+    rebuilt = replace(rebuilt, store=LocalStore(tmp_path / "other"))
     files = {name: made() for name, made in PARTS.items()} | {"R6900002_003.nc": netcdf([cast(3, wmo="6900002"), cast(3, wmo="6900002", levels=3)])}
     load_at_once(platform, files)
     load(rebuilt, {"all.zip": zipped({f"dac/coriolis/{name}": data for name, data in reversed(files.items())})})
@@ -269,13 +274,8 @@ def test_a_rebuild_from_what_landed_is_equal(platform: Platform, rebuilt: Platfo
     )
     argo_flagging.put_in_force(platform, argo_flagging.choose(platform, test8="before-2024"))
     settled(platform)
-    rebuild(rebuilt_with_store(rebuilt, platform))
+    rebuild(rebuilt)
     assert stored(rebuilt) == stored(platform)
-
-
-def rebuilt_with_store(rebuilt: Platform, platform: Platform) -> Platform:
-    """The second platform on the store of the first."""
-    return Platform(rebuilt.settings, rebuilt.database, platform.store)
 
 
 REAL = (
@@ -297,6 +297,7 @@ def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: P
     assert len(found) >= 7
     files = {path.name: path.read_bytes() for path in found}
     load_at_once(platform, files)
+    rebuilt = replace(rebuilt, store=LocalStore(tmp_path / "other"))
     load(rebuilt, {name: as_netcdf4(data, tmp_path / name) for name, data in reversed(files.items())})
     for each in (platform, rebuilt):
         settle(each, lambda units: None)
@@ -314,3 +315,37 @@ def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: P
     assert rows(
         platform, "select launch_at is not null, jsonb_array_length(properties #> '{meta,sensors}') > 1 from core.argo_float where wmo = 5900865"
     ) == [(True, True)]
+
+
+class TestSummaries:
+    """A dataset in words, by the template or by a language model that is told only statistics."""
+
+    def test_by_the_template(self, platform: Platform) -> None:
+        """Casts, floats, span and depth; a file none of whose casts is current says so."""
+        load(platform, {"D.nc": netcdf([delayed(1)]), "R.nc": netcdf([cast(1)]), "two.nc": netcdf([cast(2), cast(3)])})
+        settled(platform)
+        found = dict(_summaries(platform))
+        assert found["two.nc"][0] == "template"
+        assert found["two.nc"][1].startswith("2 casts of 1 float with 24 levels in the North Atlantic Ocean, from 2020-01-21 to 2020-01-31.")
+        assert found["R.nc"][1].startswith("1 cast was read, and is not current")
+
+    def test_by_a_model_and_by_the_template_when_it_fails(self, platform: Platform) -> None:
+        """Its words are kept with its name; the first failure leaves the rest to the template."""
+        model = Model()
+        model.answer = lambda: (200, completion("The dataset holds 2 casts of one float in the North Atlantic, all of them good."))
+        with serving(model) as url:
+            told = replace(platform, settings=platform.settings.model_copy(update={"llm_url": url, "llm_model": "small", "llm_timeout_s": 30.0}))
+            load(told, {"two.nc": netcdf([cast(2), cast(3)])})
+            settled(told)
+            assert dict(_summaries(told))["two.nc"][0] == "small"
+            assert set(json.loads(model.asked[0][2]["messages"][1]["content"])) >= {"casts", "floats", "parameters", "failed"}
+            model.answer = lambda: (500, b"")
+            load_at_once(told, {"four.nc": netcdf([cast(4)]), "five.nc": netcdf([cast(5)])})
+            settled(told)
+        assert {name: by for name, (by, _) in _summaries(told)} == {"two.nc": "small", "four.nc": "template", "five.nc": "template"}
+        assert len(model.asked) == 2
+
+
+def _summaries(platform: Platform) -> list[tuple[str, tuple[str, str]]]:
+    query = "select name, written_by, text from core.argo_summary join raw.source_file using (arrival)"
+    return [(str(name), (str(by), str(text))) for name, by, text in rows(platform, query)]

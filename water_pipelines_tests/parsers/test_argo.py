@@ -281,3 +281,29 @@ def test_a_large_file_comes_in_pieces(tmp_path: Path) -> None:
     assert whole.cycle.tolist() == [1, 2, 3]
     assert whole.cast.tolist() == [0, 1, 2]
     assert whole.parameters["PRES"].raw.tolist() == [1.0, 2.0] * 3
+
+
+def test_what_states_no_mode_is_of_real_time(tmp_path: Path) -> None:
+    """Neither a mode of the cast nor one of its parameters; and no list of parameters at all."""
+    casts = casts_of(profile_file(tmp_path / "a.nc", [ONE_CAST], without=["DATA_MODE"]))
+    assert (casts.data_mode[0], casts.parameters["TEMP"].mode[0]) == ("R", "R")
+    casts = casts_of(profile_file(tmp_path / "b.nc", [ONE_CAST], without=["DATA_MODE", "STATION_PARAMETERS"]))
+    assert casts.parameters["PSAL"].mode[0] == "R"
+
+
+def test_configurations_of_older_formats_say_nothing_of_missions(tmp_path: Path) -> None:
+    """A configuration of one value a parameter, as before format 3: the float is read, its missions are not made up."""
+    with netCDF4.Dataset(tmp_path / "meta.nc", "w", format="NETCDF3_CLASSIC") as file:
+        for name, length in {"STRING16": 16, "N_CONFIG_PARAM": 1, "N_MISSIONS": 2}.items():
+            file.createDimension(name, length)
+        for name, said in {"DATA_TYPE": "Argo meta-data", "PLATFORM_NUMBER": "6900001", "PLATFORM_MODEL": "APEX"}.items():
+            file.createVariable(name, "S1", ("STRING16",))[:] = np.frombuffer(said.ljust(16).encode(), "S1")
+        file.createVariable("CONFIG_PARAMETER_NAME", "S1", ("N_CONFIG_PARAM", "STRING16"))[:] = np.frombuffer(b"CONFIG_Something", "S1").reshape(
+            1, 16
+        )
+        file.createVariable("CONFIG_PARAMETER_VALUE", "f8", ("N_CONFIG_PARAM",))[:] = [7.0]
+        file.createVariable("CONFIG_MISSION_NUMBER", "i4", ("N_MISSIONS",))[:] = [1, 2]
+    (meta,) = read_argo(io.BytesIO((tmp_path / "meta.nc").read_bytes()))
+    assert isinstance(meta, FloatMeta)
+    assert (meta.platform_number, meta.platform_type, meta.missions) == ("6900001", "APEX", {1: {}, 2: {}})
+    assert np.isnat(meta.launch_at)

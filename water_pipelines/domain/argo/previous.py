@@ -17,6 +17,8 @@ DRIFT = {"TEMP": 1.0, "PSAL": 0.5}
 FROZEN = {"TEMP": (0.001, 0.3, 0.02), "PSAL": (0.001, 0.3, 0.004)}
 """Test 18: a cast is frozen whose differences have a lower minimum, maximum and mean than these."""
 BIN = 50.0
+DEEPEST = 12_000.0
+"""dbar: no sea is deeper, and what is said to be takes no part in bins."""
 
 
 def before(platform: StringArray, direction: StringArray, cycle: Int32Array, has_values: BoolArray) -> Int64Array:
@@ -47,7 +49,7 @@ def deep_mean(value: FloatArray, pressure: FloatArray, good: BoolArray, cast: In
 
 def binned(value: FloatArray, pressure: FloatArray, good: BoolArray, cast: Int64Array, casts: int) -> FloatArray:
     """float64[c, b]: means over bins of 50 dbar, the surface belonging to the first; bins that the cast does not fill to their end are NaN."""
-    where = np.flatnonzero(good)
+    where = np.flatnonzero(good & (pressure <= DEEPEST))
     if not len(where):
         return np.full((casts, 1), np.nan)
     deepest = np.full(casts, 0.0)

@@ -6,7 +6,7 @@ What a test does is in `positions`, `levels`, `previous` and `medd`, which versi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,12 @@ class Beside:
     grey: GreyList | None = None
     profile_pressure: FloatArray | None = None
     old_rbr: BoolArray | None = None
+
+    def take(self, where: Int64Array) -> Beside:
+        """The same for the casts at some positions."""
+        now = self.now[where] if isinstance(self.now, np.ndarray) else self.now
+        pressure = None if self.profile_pressure is None else self.profile_pressure[where]
+        return replace(self, now=now, profile_pressure=pressure, old_rbr=None if self.old_rbr is None else self.old_rbr[where])
 
 
 def flag_casts(casts: Casts, beside: Beside, rules: Rules = CURRENT) -> CastFlags:
@@ -278,9 +284,10 @@ class _Run:
 
         casts = self.casts
         placed = ~np.isnan(casts.latitude) & ~np.isnan(casts.longitude)
+        possible = self.value["PRES"] <= previous.DEEPEST
         salty = self.has["PSAL"] if "PSAL" in self.names else np.zeros(len(casts), np.bool_)
         if salty.any():
-            where = np.flatnonzero(self.usable("PRES", "TEMP", "PSAL") & (placed & salty)[self.cast])
+            where = np.flatnonzero(possible & self.usable("PRES", "TEMP", "PSAL") & (placed & salty)[self.cast])
             pressure, temperature, salinity = (self.value[name][where] for name in ("PRES", "TEMP", "PSAL"))
             own = self.cast[where]
             absolute, conservative = levels.sea_water(pressure, temperature, salinity, casts.latitude[own], casts.longitude[own])
@@ -288,7 +295,7 @@ class _Run:
             self._fail_at(RealTimeTest.MEDD, "TEMP", where[warm])
             self._fail_at(RealTimeTest.MEDD, "PSAL", where[saline])
             self.perform(RealTimeTest.MEDD, _any_level(judged, own, len(casts)))
-        where = np.flatnonzero(self.usable("PRES", "TEMP") & (placed & ~salty)[self.cast])
+        where = np.flatnonzero(possible & self.usable("PRES", "TEMP") & (placed & ~salty)[self.cast])
         own = self.cast[where]
         warm, judged = temperature_outliers(self.value["PRES"][where], self.value["TEMP"][where], own, casts.latitude[own])
         self._fail_at(RealTimeTest.MEDD, "TEMP", where[warm])
@@ -383,6 +390,7 @@ class _Run:
 
     def _spread_bad_pressure(self) -> None:
         if self.rules.bad_pressure and "PRES" in self.names:
+            self.perform(RealTimeTest.BAD_PRESSURE, self.has["PRES"])
             bad = self.flag["PRES"] == BAD
             if bad.any():
                 for name in self.names:

@@ -153,8 +153,8 @@ def to_text(summary: Summary) -> str:
         said.append(f", on {first}" if first == last else f", from {first} to {last}")
     said.append(".")
     if summary.south is not None and summary.north is not None and summary.west is not None and summary.east is not None:
-        said.append(f" They lie between {_degrees(summary.south, 'NS')} and {_degrees(summary.north, 'NS')}, ")
-        said.append(f"{_degrees(summary.west, 'EW')} and {_degrees(summary.east, 'EW')}")
+        said.append(f" They lie between {_degrees(summary.south, 'NS')} and {_degrees(summary.north, 'NS')}, from {_degrees(summary.west, 'EW')} ")
+        said.append(f"{'eastward ' if summary.west > summary.east else ''}to {_degrees(summary.east, 'EW')}")
         said.append(f", down to {summary.deepest_dbar:,.0f} dbar." if summary.deepest_dbar is not None else ".")
     if summary.parameters:
         said.append(f" Measured were {_listed([each.name for each in summary.parameters])}.")

@@ -4,7 +4,7 @@ Facts are written by loads; materialising a day of arrival here loads what arriv
 `domain/argo/`, what they go by in `operations/argo_flagging.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -13,12 +13,14 @@ from water_pipelines.domain.reach import SAME_DAY
 from water_pipelines.orchestration.argo_plots import profile_plot, track_map
 from water_pipelines.orchestration.columns import column_schema
 from water_pipelines.orchestration.operations.argo_flagging import BY_FLOAT, judge, rules_in_force
+from water_pipelines.orchestration.operations.argo_summaries import BY_DATASET, write
 from water_pipelines.orchestration.operations.loading import load_files
 from water_pipelines.orchestration.partitions import by_arrival_day
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.orchestration.settle import Numbers, settled
-from water_pipelines.storage import argo_flags, source_files
+from water_pipelines.orchestration.settle import IN_ORDER, Numbers, settled
+from water_pipelines.storage import argo_flags, argo_summaries, source_files
 from water_pipelines.storage.argo import arrived_on
+from water_pipelines.storage.argo_summaries import Written
 from water_pipelines.storage.database import Snapshot
 from water_pipelines.storage.staging import Staged
 
@@ -86,3 +88,21 @@ def argo_flag(snapshot: Snapshot, wmos: Numbers) -> Staged:
     materialised. Flags of the data centres stand beside, in `core/argo_level`.
     """
     return Staged(argo_flags.stage_flags(snapshot, judge(snapshot, [int(wmo) for wmo in wmos], rules_in_force(snapshot.connection))))
+
+
+@settled(
+    key=["core", "argo_summary"],
+    reads={"core/argo_flag": IN_ORDER},
+    numbered=BY_DATASET,
+    prepare=write,
+    group_name="argo",
+    kinds={"python", "postgres"},
+    owners=["team:platform"],
+    metadata=column_schema("core.argo_summary"),
+)
+def argo_summary(snapshot: Snapshot, arrivals: Numbers, summaries: Mapping[int, Written]) -> Staged:
+    """What each dataset holds, in words: region, time span, casts, parameters, depth range, flagged shares and findings.
+
+    Written when its casts were first flagged, by a template or, where WATER_LLM_URL and WATER_LLM_MODEL are set, by that model from the statistics.
+    """
+    return Staged([argo_summaries.stage_summaries(snapshot, summaries)])

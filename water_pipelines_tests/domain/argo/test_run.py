@@ -16,6 +16,7 @@ from water_pipelines.domain.argo.casts import NO_QC, Casts, GreyList, Parameter,
 from water_pipelines.domain.argo.flags import RealTimeTest, names_of
 from water_pipelines.domain.argo.levels import not_increasing
 from water_pipelines.domain.argo.positions import LandMask
+from water_pipelines.domain.argo.records import failed_then
 from water_pipelines.domain.argo.rules import CURRENT, ERAS, named, rules_at
 from water_pipelines.domain.argo.run import Beside, flag_casts
 from water_pipelines.parsers.argo import read_argo
@@ -326,6 +327,39 @@ def test_flags_do_not_depend_on_which_casts_of_other_floats_are_beside() -> None
     assert together.performed[-len(one) :].tolist() == alone.performed.tolist()
 
 
+numbers = st.one_of(
+    st.just(NAN), st.floats(-10, 45, width=32), st.floats(width=32, allow_nan=False, allow_infinity=False), st.integers(0, 2100).map(float)
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(numbers, min_size=1, max_size=14), st.integers(0, 3), st.sampled_from("AD"), st.booleans()), min_size=1, max_size=4),
+    st.data(),
+)
+def test_no_value_whatever_breaks_the_tests(casts: list[tuple[list[float], int, str, bool]], data: st.DataObject) -> None:
+    """Any finite numbers, and none: each present value gets a flag of 1 to 4, each missing one 9, and a failed test is a reason for every bad one."""
+    made = []
+    for pressure, cycle, direction, near in casts:
+        values = {"PRES": pressure}
+        for name in data.draw(st.lists(st.sampled_from(["TEMP", "PSAL", "DOXY", "NITRATE", "TEMP_DOXY"]), unique=True)):
+            values[name] = data.draw(st.lists(numbers, min_size=len(pressure), max_size=len(pressure)))
+        scheme = "Near-surface sampling: averaged []" if near else "Primary sampling: averaged []"
+        made.append(
+            a_cast(values, cycle=cycle, direction=direction, vertical_sampling_scheme=scheme, latitude=data.draw(st.sampled_from([45.0, 20.0, NAN])))
+        )
+    joined = concatenate(made)
+    for _, rules in ERAS[:: len(ERAS) - 1]:
+        flags = flag_casts(joined, replace(BESIDE, profile_pressure=np.full(len(joined), 1000.0)), rules)
+        for name, each in flags.parameters.items():
+            missing = np.isnan(joined.parameters[name].raw)
+            assert (each.flag[missing] == 9).all()
+            assert np.isin(each.flag[~missing], (1, 2, 3, 4)).all()
+            assert ((each.flag > 1) == (each.failed != 0))[~missing].all()
+            assert not each.failed[missing].any()
+        assert not (flags.failed & ~flags.performed).any()
+
+
 def test_rules_have_names_and_choices() -> None:
     assert named("manual 3.3 (2020)").medd
     assert named("mine", {"reversal": 0}).reversal == 0
@@ -335,3 +369,14 @@ def test_rules_have_names_and_choices() -> None:
         named("mine", {"reversal": "20"})
     with pytest.raises(ValueError, match="no rules called"):
         named("manual 9")
+
+
+def test_a_record_is_compared_by_the_rules_of_its_time() -> None:
+    """The same fall of 15 dbar in a record of 2019 and in one of 2024; a cast without a record is not judged."""
+    values = {"PRES": [10.0, 20.0, 30.0, 40.0, 50.0, 35.0, 60.0], "TEMP": [10.0, 9.9, 9.8, 9.7, 9.6, 9.5, 9.4]}
+    casts = concatenate([a_cast(values, cycle=number) for number in range(3)])
+    casts.tests.has_failed[:2] = True
+    casts.tests.at[:2] = np.array(["2019-01-01", "2024-06-01"], "datetime64[us]")
+    performed, failed = failed_then(casts, Beside(np.full(3, NOW), profile_pressure=np.full(3, 2000.0)))
+    assert [RealTimeTest.PRESSURE_INCREASING.bit & int(each) != 0 for each in failed] == [True, False, False]
+    assert [RealTimeTest.DEEPEST_PRESSURE.bit & int(each) != 0 for each in performed] == [True, True, False]

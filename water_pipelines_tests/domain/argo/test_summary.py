@@ -28,7 +28,7 @@ def test_two_casts_in_words() -> None:
     assert dict(summary.failed)["global_range"] == 1
     text = to_text(summary)
     assert text.startswith("2 casts of 1 float with 7 levels in the North Atlantic Ocean, from 2020-01-01 to 2020-03-01.")
-    assert "between 45.0 N and 46.5 N, 30.0 W and 29.0 W, down to 40 dbar" in text
+    assert "between 45.0 N and 46.5 N, from 30.0 W to 29.0 W, down to 40 dbar" in text
     assert "found bad: 28.6 % of PSAL" in text
 
 
@@ -47,6 +47,7 @@ def test_the_date_line_is_crossed_the_short_way() -> None:
     casts = concatenate([a_cast(SMOOTH, longitude=179.0), a_cast(SMOOTH, cycle=2, longitude=-178.0, at="2020-06-01")])
     summary = summarise(casts, flag_casts(casts, BESIDE))
     assert (summary.west, summary.east) == (179.0, -178.0)
+    assert "from 179.0 E eastward to 178.0 W" in to_text(summary)
 
 
 def test_casts_without_anything_have_words_too() -> None:
