@@ -158,6 +158,7 @@ class _Load:
         self._connection = connection
         self._seen: dict[tuple[int, int], _Seen] = {}
         self._pending: list[_Pending] = []
+        self._waiting = 0
         self._best: dict[tuple[Key, str], tuple[Rank, int, int, int]] = {}
         self._ledger: list[tuple[Any, ...]] = []
         self._floats: dict[tuple[int, str], tuple[Rank, int, dict[str, Any]]] = {}
@@ -245,7 +246,8 @@ class _Load:
             keys = [key for key, wins in zip(seen.keys, seen.wins.tolist(), strict=True) if wins]
             self._pending.append(_Pending(seen.part, winners, keys, arrival))
             each.loaded.new += winners.levels
-            if sum(pending.casts.levels for pending in self._pending) >= _LEVELS_AT_ONCE:
+            self._waiting += winners.levels
+            if self._waiting >= _LEVELS_AT_ONCE:
                 self.flush()
         each.loaded.unchanged = each.rows - each.loaded.new
 
@@ -264,7 +266,7 @@ class _Load:
             if part == "core":
                 self._copy_core(casts, numbers, arrivals)
             self._copy_others(casts, numbers, arrivals, part)
-        self._pending = []
+        self._pending, self._waiting = [], 0
 
     def _copy_core(self, casts: Casts, numbers: NDArray[np.int32], arrivals: NDArray[np.int32]) -> None:
         n = casts.levels
