@@ -158,6 +158,7 @@ class _Load:
         self._connection = connection
         self._seen: dict[tuple[int, int], _Seen] = {}
         self._pending: list[_Pending] = []
+        self._waiting = 0
         self._best: dict[tuple[Key, str], tuple[Rank, int, int, int]] = {}
         self._ledger: list[tuple[Any, ...]] = []
         self._floats: dict[tuple[int, str], tuple[Rank, int, dict[str, Any]]] = {}
@@ -245,7 +246,8 @@ class _Load:
             keys = [key for key, wins in zip(seen.keys, seen.wins.tolist(), strict=True) if wins]
             self._pending.append(_Pending(seen.part, winners, keys, arrival))
             each.loaded.new += winners.levels
-            if sum(pending.casts.levels for pending in self._pending) >= _LEVELS_AT_ONCE:
+            self._waiting += winners.levels
+            if self._waiting >= _LEVELS_AT_ONCE:
                 self.flush()
         each.loaded.unchanged = each.rows - each.loaded.new
 
@@ -264,7 +266,7 @@ class _Load:
             if part == "core":
                 self._copy_core(casts, numbers, arrivals)
             self._copy_others(casts, numbers, arrivals, part)
-        self._pending = []
+        self._pending, self._waiting = [], 0
 
     def _copy_core(self, casts: Casts, numbers: NDArray[np.int32], arrivals: NDArray[np.int32]) -> None:
         n = casts.levels
@@ -377,8 +379,11 @@ class _Load:
         return {wmo for wmo, source in newer if source != "profile"}
 
     def _write_profiles(self, change: int) -> None:
-        rows = [_row(key, self._profiles[key]) for key in sorted(self._changed)]
-        _upsert(self._connection, "core.argo_profile", ("profile_id",), rows, change)
+        rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        for key in sorted(self._changed):
+            rows[self._profiles[key].is_new].append(_row(key, self._profiles[key]))
+        _insert(self._connection, "core.argo_profile", rows[True], change)
+        _update(self._connection, "core.argo_profile", ("profile_id",), rows[False], change)
 
 
 def _keys(casts: Casts, counts: dict[tuple[int, int, str], int]) -> list[Key]:
@@ -416,6 +421,18 @@ def arrived_on(connection: Connection, days: Sequence[str]) -> tuple[dict[str, i
     counts["argo_level"] = int(row[0])
     wmos = connection.execute(f"select distinct wmo from raw.argo_cast where arrival in ({arrivals}) order by wmo", asked).fetchall()
     return counts, [wmo for (wmo,) in wmos]
+
+
+def arrivals_of_argo(connection: Connection, arrivals: Sequence[int]) -> list[int]:
+    """Those of some arrivals that hold anything of Argo."""
+    return [
+        row[0]
+        for row in connection.execute(
+            "select arrival from raw.argo_cast where arrival = any(%(arrivals)s) union select arrival from raw.argo_said where arrival ="
+            " any(%(arrivals)s) union select arrival from core.argo_grey_list where arrival = any(%(arrivals)s) order by 1",
+            {"arrivals": list(arrivals)},
+        )
+    ]
 
 
 def natural_id(key: Key) -> str:
@@ -665,31 +682,41 @@ def _replace_positions(connection: Connection, within: LiteralString, parameters
 
 def _upsert(connection: Connection, table: str, key: Sequence[str], rows: Sequence[Mapping[str, Any]], change: int) -> None:
     """Write rows that differ from what is stored under their key."""
+    if rows:
+        _update(connection, table, key, rows, change)
+        known = sql.SQL("select {} from {}").format(sql.SQL(", ").join(map(sql.Identifier, key)), sql.Identifier(*table.split(".")))
+        of_floats = sql.SQL(" where wmo = any({})").format(sql.Literal([row["wmo"] for row in rows]))
+        found = set(connection.execute(known + of_floats).fetchall())
+        _insert(connection, table, [row for row in rows if tuple(row[name] for name in key) not in found], change)
+
+
+def _update(connection: Connection, table: str, key: Sequence[str], rows: Sequence[Mapping[str, Any]], change: int) -> None:
     if not rows:
         return
-    name, alias = sql.Identifier(*table.split(".")), sql.SQL("(select * from jsonb_populate_recordset(null::{}, %(rows)s)) as r")
-    given = alias.format(name)
-    columns = list(rows[0])
-    values = [column for column in columns if column not in key]
-    same = sql.SQL(" and ").join(sql.SQL("t.{0} = r.{0}").format(sql.Identifier(column)) for column in key)
-    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
-    parameters = {"rows": _json(rows), "change": change}
+    name, values = sql.Identifier(*table.split(".")), [column for column in rows[0] if column not in key]
     connection.execute(
-        sql.SQL("update {} as t set {}, since = %(change)s from {} where {} and ({}) is distinct from ({})").format(
-            name,
-            sql.SQL(", ").join(sql.SQL("{0} = r.{0}").format(sql.Identifier(column)) for column in values),
-            given,
-            same,
-            sql.SQL(", ").join(sql.Identifier("t", column) for column in values),
-            sql.SQL(", ").join(sql.Identifier("r", column) for column in values),
+        sql.SQL(
+            "update {table} as t set {set}, since = %(change)s from jsonb_populate_recordset(null::{table}, %(rows)s) as r"
+            " where {same} and ({old}) is distinct from ({new})"
+        ).format(
+            table=name,
+            set=sql.SQL(", ").join(sql.SQL("{0} = r.{0}").format(sql.Identifier(column)) for column in values),
+            same=sql.SQL(" and ").join(sql.SQL("t.{0} = r.{0}").format(sql.Identifier(column)) for column in key),
+            old=sql.SQL(", ").join(sql.Identifier("t", column) for column in values),
+            new=sql.SQL(", ").join(sql.Identifier("r", column) for column in values),
         ),
-        parameters,
+        {"rows": _json(rows), "change": change},
     )
+
+
+def _insert(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]], change: int) -> None:
+    if not rows:
+        return
     connection.execute(
-        sql.SQL("insert into {} ({}, since) select {}, %(change)s from {} where not exists (select from {} as t where {})").format(
-            name, listed, listed, given, name, same
+        sql.SQL("insert into {table} ({columns}, since) select {columns}, %(change)s from json_populate_recordset(null::{table}, %(rows)s)").format(
+            table=sql.Identifier(*table.split(".")), columns=sql.SQL(", ").join(map(sql.Identifier, rows[0]))
         ),
-        parameters,
+        {"rows": _json(rows), "change": change},
     )
 
 

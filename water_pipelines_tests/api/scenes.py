@@ -90,28 +90,6 @@ def forecast(world: World, series: str, target: str, median: float, model: str =
     }
 
 
-def argo_arrives(world: World, name: str, data: bytes) -> None:
-    """Land and load an Argo file."""
-    file = world.announce(name, content=name)
-    members = [Member("", content) for content in read_argo(io.BytesIO(data))]
-    with source_files.loading(world.database, file.arrival) as held:
-        assert held is not None
-        argo.load(world.database, [ArgoFile(held, lambda: members, [], "argo", "1")], [])
-
-
-def argo_is_flagged(world: World, flags: list[dict[str, Any]], failed: int) -> None:
-    """Apply flags as all that the float has, as settle does; every cast of it was evaluated."""
-
-    def compute(snapshot: Snapshot, wmos: Any) -> Staged:
-        casts = snapshot.rows("select profile_id from core.argo_profile where wmo = %s", (int(FLOAT),))
-        said = {"wmo": int(FLOAT), "run": 1 << 9 | 1 << 6, "failed": failed, "rules": "test"}
-        evaluated = [{**said, "profile_id": number} for (number,) in casts]
-        rows = [{"wmo": int(FLOAT), "profile_id": casts[0][0], **flag} for flag in flags]
-        return Staged([stage_query(snapshot, table, recordset(table, of)) for table, of in ((ARGO_FLAG, rows), (ARGO_EVALUATION, evaluated))])
-
-    staging.settle(world.database, "core/argo_flag", np.array([int(FLOAT)]), compute, [])
-
-
 def arrive(world: World) -> None:
     """Two stations send their first hour; a value is missing, and a row of the file is refused."""
     world.drop(
@@ -122,7 +100,6 @@ def arrive(world: World) -> None:
         rejected=[(6, "2026-03-01 01:00,n/a", "n/a is no number"), (7, ",3", "the time is empty")],
     )
     world.drop("gauge.csv", every(15, f"{DAY}T00:00", [1.0, 1.5], GAUGE))
-    argo_arrives(world, "R6900001_001.nc", netcdf([cast(1)]))
     world.tick(f"{DAY}T01:00")
 
 
@@ -150,9 +127,6 @@ def settle(world: World) -> None:
     world.put(QUALITY, [DAY], [quality(world, FLOW, DAY, expected=4, good=2, bad=1, missing=1, gross_range_failed=1, rule_set_id=1)])
     world.put(ANOMALY, [DAY], [anomaly(world, FLOW, f"{DAY}T00:45", f"{DAY}T01:00", is_open=True)])
     world.put(FORECAST, [DAY], [forecast(world, FLOW, f"{DAY}T01:00", 11.0), forecast(world, FLOW, f"{DAY}T02:00", 12.0)])
-    argo_is_flagged(
-        world, [{"parameter_id": 2, "level": 3, "flag": 4, "failed": 1 << 9}, {"parameter_id": 5, "level": -1, "flag": 3, "failed": 32}], 544
-    )
     score = {"series_id": flow, "issued_at": f"{DAY}T00:00:00Z", "model": "seasonal", "lead_bucket": "1-6h", "lead_from_h": 1, "lead_to_h": 6}
     world.put(SCORE, [DAY], [{**score, "n": 1, "mae": 1.0, "pinball": 0.3, "coverage_90": 1.0, "width_90": 4.0}])
 
@@ -166,9 +140,6 @@ def correct(world: World) -> None:
         stations={NODE: {"name": "Pump 1 (rebuilt)"}, "north/valve": {"network": "north"}},
         states=[(FLOW, datetime(2026, 3, 1, 0, 45, tzinfo=UTC), False, "rebuilt")],
     )
-    argo_arrives(world, "D6900001_001.nc", netcdf([delayed(1)]))
-    argo_arrives(world, "6900001_prof.nc", netcdf([cast(2), cast(3)]))
-    argo_arrives(world, "BR6900001_001.nc", bgc([oxygen(1)]))
     world.tick(f"{DAY}T02:00")
 
 
@@ -191,7 +162,6 @@ def settle_again(world: World) -> None:
             anomaly(world, FLOW, f"{DAY}T00:15", f"{DAY}T00:30", kind="stuck", severity="low"),
         ],
     )
-    argo_is_flagged(world, [{"parameter_id": 3, "level": 2, "flag": 4, "failed": 64}], 64)
     world.insert("core.champion", scope_series_id=flow, kind="forecast", champion="ridge", from_at="2026-02-01T00:00:00Z", reason="it won")
     hours = [forecast(world, FLOW, f"{DAY}T01:00", 11.0), forecast(world, FLOW, f"{DAY}T02:00", 12.0)]
     world.put(FORECAST, [DAY], [*hours, forecast(world, FLOW, f"{DAY}T01:00", 11.4, "ridge")])
@@ -210,3 +180,62 @@ def played(world: World) -> World:
     for scene in SCENES:
         scene(world)
     return world
+
+
+def argo_arrives(world: World, name: str, data: bytes) -> None:
+    """Land and load an Argo file."""
+    file = world.announce(name, content=name)
+    members = [Member("", content) for content in read_argo(io.BytesIO(data))]
+    with source_files.loading(world.database, file.arrival) as held:
+        assert held is not None
+        argo.load(world.database, [ArgoFile(held, lambda: members, [], "argo", "1")], [])
+
+
+def argo_is_flagged(world: World, flags: list[dict[str, Any]], failed: int) -> None:
+    """Apply flags as all that the float has, as settle does; every cast of it was evaluated."""
+
+    def compute(snapshot: Snapshot, wmos: Any) -> Staged:
+        casts = snapshot.rows("select profile_id from core.argo_profile where wmo = %s", (int(FLOAT),))
+        said = {"wmo": int(FLOAT), "run": 1 << 9 | 1 << 6, "failed": failed, "rules": "test"}
+        evaluated = [{**said, "profile_id": number} for (number,) in casts]
+        rows = [{"wmo": int(FLOAT), "profile_id": casts[0][0], **flag} for flag in flags]
+        return Staged([stage_query(snapshot, table, recordset(table, of)) for table, of in ((ARGO_FLAG, rows), (ARGO_EVALUATION, evaluated))])
+
+    staging.settle(world.database, "core/argo_flag", np.array([int(FLOAT)]), compute, [])
+
+
+def surface(world: World) -> None:
+    """A float sends its first cast."""
+    argo_arrives(world, "R6900001_001.nc", netcdf([cast(1)]))
+
+
+def judge(world: World) -> None:
+    """A temperature of it is a spike, and its position doubtful."""
+    flags = [{"parameter_id": 2, "level": 3, "flag": 4, "failed": 1 << 9}, {"parameter_id": 5, "level": -1, "flag": 3, "failed": 1 << 5}]
+    argo_is_flagged(world, flags, 1 << 9 | 1 << 5)
+
+
+def replace(world: World) -> None:
+    """The cast comes in delayed mode, with its oxygen, and two more come."""
+    argo_arrives(world, "D6900001_001.nc", netcdf([delayed(1)]))
+    argo_arrives(world, "6900001_prof.nc", netcdf([cast(2), cast(3)]))
+    argo_arrives(world, "BR6900001_001.nc", bgc([oxygen(1)]))
+
+
+def judge_again(world: World) -> None:
+    """A salinity is out of range, and nothing else."""
+    argo_is_flagged(world, [{"parameter_id": 3, "level": 2, "flag": 4, "failed": 1 << 6}], 1 << 6)
+
+
+def with_argo(scene: Callable[[World], None], beside: Callable[[World], None]) -> Callable[[World], None]:
+    """Two scenes as one."""
+
+    def both(world: World) -> None:
+        beside(world)
+        scene(world)
+
+    return both
+
+
+WITH_ARGO = (*map(with_argo, SCENES, (surface, judge, replace, judge_again)), wait)
+"""The scenes of the network, and beside them those of a float."""

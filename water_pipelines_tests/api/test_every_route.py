@@ -16,7 +16,7 @@ from water_pipelines.api import schemas
 from water_pipelines.api.access import access
 from water_pipelines.storage import history
 from water_pipelines.storage.claims import series_uuid, station_uuid
-from water_pipelines_tests.api.scenes import DAY, FLOW, GAUGE, NODE, SCENES, played
+from water_pipelines_tests.api.scenes import DAY, FLOW, GAUGE, NODE, WITH_ARGO
 from water_pipelines_tests.argo_world import FLOAT
 from water_pipelines_tests.builders import World
 
@@ -95,6 +95,13 @@ OF_A_FILE = {
 """Routes that are not asked here with fixed queries, and why."""
 
 
+def played(world: World) -> World:
+    """The world after all scenes."""
+    for scene in WITH_ARGO:
+        scene(world)
+    return world
+
+
 def urls(queries: dict[str, tuple[type[schemas.Shape], list[str]]]) -> Iterator[tuple[type[schemas.Shape], str]]:
     for path, (shape, variants) in queries.items():
         yield from ((shape, path.partition("/{")[0] + variant) for variant in variants)
@@ -117,7 +124,7 @@ def test_every_route_is_asked_here(app: FastAPI) -> None:
 def test_as_of_gives_the_same_bytes_for_ever(world: World, client: httpx.Client) -> None:
     """The body of as_of=n is the body that was served at change n, byte for byte, on every route, whatever changes later."""
     served: dict[int, dict[str, bytes]] = {}
-    for scene in SCENES:
+    for scene in WITH_ARGO:
         scene(world)
         served[world.change] = {url: client.get(url).content for _, url in urls(VALUES)}
     for change, bodies in served.items():
@@ -180,12 +187,12 @@ def test_a_state_before_the_history_is_gone(world: World, client: httpx.Client) 
 
 def test_a_time_stands_for_the_last_change_up_to_it(world: World, client: httpx.Client) -> None:
     """as_of a time reads as of the last change that was recorded by then; before the first change there is nothing."""
-    SCENES[0](world)
+    WITH_ARGO[0](world)
     change = world.change
     with psycopg.connect(world.database.url, options="-c timezone=UTC") as connection:
         row = connection.execute("select recorded_at from core.change where n = %s", (change,)).fetchone()
         assert row is not None
-    SCENES[1](world)
+    WITH_ARGO[1](world)
     url = f"{V1}/time-series/data?series_id={FLOW}"
     assert client.get(url, params={"series_id": FLOW, "as_of": row[0].isoformat()}).json()["change"] == change
     assert client.get(f"{V1}/water-data/stations?as_of=1999-01-01").json() == {"items": [], "next": None}

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import netCDF4
@@ -13,6 +14,7 @@ import pytest
 
 from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.orchestration.operations import argo_flagging
+from water_pipelines.orchestration.operations.acts import CannotAct, withdrawal
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
@@ -315,6 +317,14 @@ def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: P
     assert rows(
         platform, "select launch_at is not null, jsonb_array_length(properties #> '{meta,sensors}') > 1 from core.argo_float where wmo = 5900865"
     ) == [(True, True)]
+
+
+def test_a_file_of_argo_is_replaced_and_never_withdrawn(platform: Platform) -> None:
+    """Withdrawing one would leave its casts as they are; so it is refused, with what to do."""
+    load(platform, {"R.nc": netcdf([cast(1)])})
+    arrival = str(rows(platform, "select arrival from raw.source_file where name = 'R.nc'")[0][0])
+    with pytest.raises(CannotAct, match=r"R\.nc is of Argo"):
+        withdrawal(platform, [arrival], reason="", at=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 class TestSummaries:

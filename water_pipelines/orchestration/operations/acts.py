@@ -16,7 +16,7 @@ from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.facts import ActFact
-from water_pipelines.storage import acts, loads, series_changes, source_files
+from water_pipelines.storage import acts, argo, loads, series_changes, source_files
 from water_pipelines.storage.acts import Doomed
 from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded
@@ -49,6 +49,11 @@ def withdrawal(platform: Platform, names: Sequence[str], *, reason: str, at: dat
     for file in files:
         if file.kind != "data":
             raise CannotAct(f"{file.name} is not data but {file.kind}; drop a newer {file.name} to replace it")
+    with platform.database.connection() as connection:
+        of_argo = argo.arrivals_of_argo(connection, [file.arrival for file in files])
+    if of_argo:
+        names_of_argo = ", ".join(file.name for file in files if file.arrival in of_argo)
+        raise CannotAct(f"{names_of_argo} is of Argo, whose casts are replaced by delayed-mode or later files of their cycles; drop one of these")
     live = [file.arrival for file in files if file.withdrawn_at is None]
     if not live:
         raise CannotAct("; ".join(f"{file.name} (arrival {file.arrival}) is withdrawn already" for file in files))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import yaml
@@ -65,9 +65,9 @@ def _judge(stored: StoredCasts, metas: Mapping[str, FloatMeta], grey: Any, arriv
     from water_pipelines.domain.argo.run import Beside, flag_casts
     from water_pipelines.parsers.argo_land import land_mask
 
-    now = cast(np.datetime64, arrived)  # one for each cast: a later date than its arrival is impossible, whenever it is judged
     land = land_mask()
-    beside = Beside(now, land, grey, _profile_pressure(stored, metas), _old_rbr(stored, metas))
+    # a later date than the arrival of its file is impossible, whenever a cast is judged
+    beside = Beside(arrived, land, grey, _profile_pressure(stored, metas), _old_rbr(stored, metas))
     return Judged(stored, flag_casts(stored.casts, beside, rules), f"{rules.name}; land by {land.variant}")
 
 
