@@ -310,6 +310,13 @@ class Page:
         """Stations and series of entities; observations of the Datastreams that are followed."""
         stream.seek(0)
         head = Head.read(stream)
+        try:
+            yield from self._read(head, stream, file)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UnreadableFile(f"An answer of {head.server} has another shape than SensorThings gives it: {error}") from error
+
+    @staticmethod
+    def _read(head: Head, stream: BinaryIO, file: FileFacts) -> Iterator[Event]:
         if head.what == "entities":
             for document in _documents(head, stream):
                 yield things.described(document, head.server, head.stations, head.series)

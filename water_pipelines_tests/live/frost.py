@@ -73,11 +73,12 @@ def _normal(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 class FrostReplay:
-    """The running replay; `asked` are the questions that it was asked."""
+    """The running replay; `asked` are the questions that it was asked, `refuses` the options that it does not understand of observations."""
 
     def __init__(self, recording: Recording, port: int) -> None:
         self.recording = recording
         self.asked: list[str] = []
+        self.refuses: set[str] = set()
         self.url = f"http://127.0.0.1:{port}/FROST-Server/v1.1"
 
     def answer(self, target: str) -> tuple[int, str]:
@@ -87,6 +88,8 @@ class FrostReplay:
         if recorded is not None and "Things?" not in target:
             body = recorded["body"] if isinstance(recorded["body"], str) else json.dumps(recorded["body"])
             return recorded["status"], body.replace(RECORDED_AT, self.url)
+        if any(f"{name}=" in unquote(target) for name in self.refuses) and "Observations" in target:
+            return 400, '{"code":400,"type":"error","message":"Not supported"}'
         path, options = unquote(urlsplit(target).path).removeprefix("/FROST-Server/v1.1").strip("/"), dict(parse_qsl(urlsplit(target).query))
         try:
             return 200, json.dumps(self._collection(path, options))
@@ -115,9 +118,12 @@ class FrostReplay:
             rows.reverse()
         top, skip = min(int(options.get("$top", "100")), CAP), int(options.get("$skip", "0"))
         page, more = rows[skip : skip + top], len(rows) > skip + top
-        value = self._as_array(page) if options.get("$resultFormat") == "dataArray" else page
+        if options.get("$resultFormat") == "dataArray":
+            page = self._as_array(page)
+        elif path.endswith("Observations") and "$expand" not in options:
+            page = [{name: value for name, value in row.items() if name not in ("Datastream", "MultiDatastream")} for row in page]
         link = {"@iot.nextLink": f"{self.url}/{path}?{urlencode({**options, '$top': str(top), '$skip': str(skip + top)})}"} if more else {}
-        return {"value": value, **link} | ({"@iot.count": len(rows)} if options.get("$count") == "true" else {})
+        return {"value": page, **link} | ({"@iot.count": len(rows)} if options.get("$count") == "true" else {})
 
     def _as_array(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         names = ["id", "phenomenonTime", "result", "resultTime", "resultQuality", "validTime", "parameters"]
@@ -137,6 +143,8 @@ class FrostReplay:
         if "Datastream/id" in condition and row.get("Datastream", {}).get("@iot.id") not in map(int, re.findall(r"eq (\d+)", chosen)):
             return False
         plain = conditions[0].strip("()")
+        if " or " in plain:
+            return any(FrostReplay._fits(row, part) for part in plain.split(" or "))
         for part in filter(None, plain.split(" and ")):
             found = _CONDITION.fullmatch(part)
             if found is None:

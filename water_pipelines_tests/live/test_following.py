@@ -16,6 +16,7 @@ from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage import sensorthings
 from water_pipelines.storage.served import status
 from water_pipelines.storage.served.reading import reading
+from water_pipelines_tests.clients.test_sensorthings import say, serving
 from water_pipelines_tests.live.following import NOW, follow, landed, pulled, values
 from water_pipelines_tests.live.servers import DjangoServer, free_port
 
@@ -117,3 +118,20 @@ def test_a_rebuild_from_what_landed_comes_to_the_same(platform: Platform, rebuil
             found.append((connection.execute(ALL).fetchall(), sensorthings.cursor(connection, "agency"), sensorthings.series(connection, "agency")))
     assert found[0] == found[1]
     assert landed(platform) == landed(rebuilt)
+
+
+def test_a_server_that_answers_nonsense_hurts_nobody(platform: Platform, django: DjangoServer) -> None:
+    """A page of another shape is set aside, an answer that is none is that server's error; the other server is stored."""
+    mill = django.add_thing("MILL", "Water level")
+    django.add(mill["Water level"], [("2026-10-31T12:00:00Z", 1.0)])
+    root = {"value": [{"name": "Things"}, {"name": "Observations"}]}
+    answers = [root, {"value": [{"@iot.id": 1, "Locations": [7]}]}, {"value": 5}]
+
+    with serving(lambda handler, number: say(handler, answers[min(number, 2)])) as url:
+        follow(platform, {"name": "odd", "url": url}, {"name": "agency", "url": django.url, "station_id": "name"})
+        found = following.follow(platform, for_s=0).servers
+    assert found["odd"].error is not None
+    with platform.database.connection() as connection:
+        assert connection.execute("select status from raw.source_file where prefix = 'sensorthings/odd'").fetchall() == [("quarantined",)]
+    assert found["agency"].error is None
+    assert values(platform, "MILL/water_level") == [("2026-10-31T12:00:00", 1.0)]

@@ -125,3 +125,36 @@ def test_what_is_followed_later_gets_its_past(platform: Platform, frost: FrostRe
         stations = connection.execute("select count(distinct station_id) from core.series join core.observation using (series_id)").fetchone()
     assert stations is not None
     assert stations[0] >= 3
+
+
+@pytest.mark.parametrize("refused", [{"$resultFormat", "$select"}, {"$resultFormat", "$expand"}])
+def test_what_a_server_cannot_do_is_done_without(platform: Platform, frost: FrostReplay, refused: set[str]) -> None:
+    """Without data arrays and `$select`, or `$expand`, the same is stored, and a quiet poll still changes nothing."""
+    frost.refuses = refused
+    followed(platform, frost)
+    held = {row["phenomenonTime"] for row in frost.recording.observations.values() if row.get("Datastream", {}).get("@iot.id") == 1}
+    assert len(values(platform, "STATION_100/water_level")) == len(held)
+    assert math.isnan(dict(values(platform, next(name for name in series_of(platform) if name.endswith("/dissolved_oxygen"))))["2026-10-01T00:30:00"])
+    assert pulled(platform, at=NOW).changes == 0
+
+
+def test_ids_that_do_not_grow_are_followed_by_time(platform: Platform, frost: FrostReplay) -> None:
+    """String ids: what is new by phenomenon time or by result time is found; the rest is left to the comparison with the past."""
+    for number, row in frost.recording.observations.items():
+        row["@iot.id"] = f"o-{number}"
+    followed(platform, frost)
+    before = len(values(platform, "STATION_100/water_level"))
+    newest = max(frost.recording.observations)
+    new = {"resultTime": None, "result": 1.0, "Datastream": {"@iot.id": 1}}
+    frost.recording.observations[newest + 1] = {**new, "@iot.id": "a-1", "phenomenonTime": "2026-11-22T20:30:00Z"}
+    frost.recording.observations[newest + 2] = {
+        **new,
+        "@iot.id": "a-2",
+        "phenomenonTime": "2021-01-01T00:00:00Z",
+        "resultTime": "2026-11-22T20:31:00Z",
+    }
+    assert pulled(platform, at=NOW).changes == 2
+    assert len(values(platform, "STATION_100/water_level")) == before + 2
+    frost.recording.observations[newest + 3] = {**new, "@iot.id": "a-3", "phenomenonTime": "2026-10-15T00:00:01Z"}
+    assert pulled(platform, at=NOW).changes == 0
+    assert pulled(platform, at=NOW + timedelta(hours=1)).changes == 1

@@ -38,6 +38,7 @@ from water_pipelines.storage.sensorthings import Named
 log = logging.getLogger(__name__)
 
 _IDS_A_SET = 100_000
+_IDS_UNDER_WAY = 10_000
 _DAY = timedelta(days=1)
 _SETS_A_POLL = 20
 _ASKED_ALONE = 20
@@ -119,15 +120,17 @@ def pull(platform: Platform, server: Server, *, now: Callable[[], datetime] = la
                     pulled.requests = client.requests
             with platform.database.connection() as connection:
                 sensorthings.note_poll(connection, server.name, form=work.form, due_in_s=server.interval, requests=pulled.requests)
-        except (SensorThingsError, UnreadableFile) as error:
-            pulled.error = str(error)
-            log.warning("%s could not be pulled: %s", server.name, error)
+        except (SensorThingsError, UnreadableFile, AttributeError, KeyError, TypeError, ValueError) as error:
+            # what a stranger's server answers may be of any shape, and must not end the pulls of the others
+            is_told = isinstance(error, SensorThingsError | UnreadableFile)
+            pulled.error = str(error) if is_told else f"an answer of {server.name} cannot be understood ({type(error).__name__}: {error})"
+            log.warning("%s could not be pulled: %s", server.name, pulled.error, exc_info=None if is_told else error)
             failures = before.failures + 1
             with platform.database.connection() as connection:
                 sensorthings.note_failure(
                     connection,
                     server.name,
-                    str(error),
+                    pulled.error,
                     due_in_s=min(server.interval * 2 ** min(failures, 10), max(_LONGEST_WAIT_S, server.interval)),
                     forget_form=isinstance(error, NotUnderstood) and failures >= _FORGET_AFTER,
                 )
@@ -281,7 +284,7 @@ class _Pull:
             if newest is None or first is None:
                 break
             upper = _beyond(first)
-            if _order(newest) <= _order(upper):
+            if _order(_settled(newest)) <= _order(upper):
                 break
             self._take(_Set(_cursor(after), _between(after, upper), upto=_cursor(upper), kind=kind))
             after = upper
@@ -289,7 +292,7 @@ class _Pull:
 
     def _extreme(self, after: Any, direction: str) -> Any:
         """The lowest or highest id after one; none where there is none."""
-        options = {"$orderby": f"id {direction}", "$top": "1", "$select": "id"}
+        options = {"$orderby": f"id {direction}", "$top": "1"}
         condition = _between(after, None)
         answer = self._client.one("Observations", options | ({"$filter": condition} if condition else {}))
         rows = things.entities(answer.document)
@@ -386,7 +389,7 @@ class _Pull:
         """Pull the past of Datastreams that are followed since the cursor went by."""
         waiting = [key for key, parts in self._series.items() if self._is_followed(key) and not parts[0].is_filled]
         for key in waiting[:_ASKED_ALONE]:
-            for answer in self._client.pages(_observations_of(key), {"$orderby": "id"}):
+            for answer in self._client.observations(_observations_of(key), {"$orderby": "id"}):
                 if answer.document["value"]:
                     head = Head(
                         self._server.name,
@@ -433,12 +436,12 @@ class _Pull:
         if not len(changed) and not len(missing):
             return
         used = sorted(set(theirs.answer[changed].tolist()))
-        of = {key for number in used for key in Observed.of(answers[number].document, None).keys}
+        of = {key for number in used for key in answers[number].keys}
         self._land(
             Head(
                 self._server.name,
                 "window",
-                answers[0].url if answers else "",
+                answers[0].url if answers else self._server.url,
                 window=[(start + margin).isoformat(), (end - margin).isoformat()],
                 series={key: parts for key, parts in series.items() if key in of or any(names[at] in _of(parts) for at in ours.series[missing])},
                 taken=_by_series(names, theirs.series[changed], theirs.micros[changed]),
@@ -449,11 +452,11 @@ class _Pull:
             [answers[number].body for number in used],
         )
 
-    def _window(self, head: Head, names: Sequence[str], start: datetime, end: datetime) -> tuple[_Theirs, list[Answer], int]:
+    def _window(self, head: Head, names: Sequence[str], start: datetime, end: datetime) -> tuple[_Theirs, list[_Kept], int]:
         """All that the server holds within a window, its answers, and the longest interval (microseconds) among its rows."""
         condition = f"phenomenonTime ge {_iso(start)} and phenomenonTime le {_iso(end)}"
         facts = FileFacts("", "", self._now(), self._platform.settings.first_day, self._platform.settings.future_tolerance)
-        numbers, parts, answers, longest = {name: number for number, name in enumerate(names)}, list[_Theirs](), list[Answer](), 0
+        numbers, parts, answers, longest = {name: number for number, name in enumerate(names)}, list[_Theirs](), list[_Kept](), 0
         for key, answer, observed in self._observations(condition, "id"):
             batch = read_rows(
                 Head(head.server, head.what, "", series=head.series, of=key, interval_time=head.interval_time), observed, facts, 0
@@ -470,7 +473,7 @@ class _Pull:
                     np.full(batch.num_rows, len(answers), dtype=np.int64),
                 )
             )
-            answers.append(answer)
+            answers.append(_Kept(answer.url, answer.body, observed.keys))
         return _Theirs.joined(parts), answers, longest
 
     # Landing
@@ -481,6 +484,15 @@ class _Pull:
         )
         pages.note(self._platform, file, head)
         self._pulled.add(load_file(self._platform, file.arrival))
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of an answer while its window is compared."""
+
+    url: str
+    body: bytes = field(repr=False)
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -577,6 +589,11 @@ def _beyond(identity: Any) -> Any:
     if isinstance(identity, int):
         return identity + _IDS_A_SET
     return _at((UUID(identity).int >> 80) + int(_DAY.total_seconds() * 1000))
+
+
+def _settled(newest: Any) -> Any:
+    """The id below which nothing is still to come, given the newest: transactions under way are not older."""
+    return newest - _IDS_UNDER_WAY if isinstance(newest, int) else _earlier(newest, sensorthings.GAP_GRACE)
 
 
 def _earlier(identity: str, by: timedelta) -> str:

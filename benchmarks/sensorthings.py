@@ -1,0 +1,194 @@
+"""Race: a SensorThings server's observations to committed rows, and the requests that a poll makes.
+
+Ours is one pull: pages asked for, landed, parsed, committed, ledgers and lineage included. The peer is `frost_sta_client`, the client of
+FROST's makers, which asks for the same observations and iterates over them, and stores nothing; its cost a row is constant, so it is given
+fewer rows. Only the clients' side is measured: their CPU time, and ours of PostgreSQL; the SensorThings servers are processes of their own.
+The servers are the Django one on a PostgreSQL of its own, and the replay of a recorded FROST, where `../shared/data` is there.
+
+The second part counts requests: 10,000 Datastreams, of which 20 have news.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Any
+
+import frost_sta_client
+import psycopg
+import yaml
+from _race import Arena, Measured, arena, arguments, rate, ratio, show, show_machine
+
+from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.pulling import Pulled, pull, servers_of
+from water_pipelines.orchestration.resources import Platform
+from water_pipelines.storage.server import EmbeddedServer
+from water_pipelines_tests.live.frost import Recording, frost_replay
+from water_pipelines_tests.live.servers import MEASUREMENT, DjangoServer, django_server
+from water_pipelines_tests.shared_data import ROOT
+
+_PEER_SHARE = 25
+_SERIES = 20
+_DATASTREAMS, _NEWS = 10_000, 20
+_FROST = ROOT / "sensorthings" / "frost_recorded" / "exchanges.jsonl"
+_UNIT = '{"name": "m", "symbol": "m", "definition": "ucum:m"}'
+_TABLE = "sensorthings_v1_1_django_backend_"
+_ID = "(lpad(to_hex(1700000000000 + {at}), 12, '0') || '7000' || lpad(to_hex(32768 + {kind}), 4, '0') || lpad(to_hex({number}), 12, '0'))::uuid"
+"""A UUID of version 7, as the server itself makes them."""
+
+
+def fill(url: str, datastreams: int, rows: int) -> None:
+    """Things of ten Datastreams, with observations every minute; written past the server, which takes hours for a million."""
+    owner = {kind: str(uuid.UUID(int=(1_700_000_000_000 << 80) | (7 << 76) | (2 << 62) | number)) for number, kind in enumerate(("s", "p", "f"), 1)}
+    thing, stream = _ID.format(at="n", kind=1, number="n"), _ID.format(at="n", kind=2, number="n")
+    about = "(id, name, description, encoding_type, {more}) values (%s, 'x', 'x', %s, %s)"
+    with psycopg.connect(url) as connection:
+        run = connection.execute
+        run(f"insert into {_TABLE}sensor " + about.format(more="metadata"), [owner["s"], "text/html", "x"])
+        run(f"insert into {_TABLE}featureofinterest " + about.format(more="feature"), [owner["f"], "application/geo+json", "{}"])
+        run(f"insert into {_TABLE}observedproperty (id, name, definition, description) values (%s, 'Water level', 'x', 'x')", [owner["p"]])
+        run(f"insert into {_TABLE}thing (id, name, description) select {thing}, 'T' || n, 'x' from generate_series(0, %s) as n", [datastreams // 10])
+        run(
+            f"insert into {_TABLE}datastream"
+            " (id, name, description, unit_of_measurement, observation_type, thing_id, sensor_id, observed_property_id)"
+            f" select {stream}, 'D' || n, 'x', %s, %s, {_ID.format(at='n / 10', kind=1, number='n / 10')}, %s, %s from generate_series(0, %s) as n",
+            [_UNIT, MEASUREMENT, owner["s"], owner["p"], datastreams - 1],
+        )
+        run(
+            f"insert into {_TABLE}observation (id, phenomenon_time_begin, result, result_time, datastream_id, feature_of_interest_id)"
+            f" select {_ID.format(at='n / 100', kind=3, number='n')}, t, round((2 + sin(n / 100.0))::numeric, 3), t,"
+            f" {_ID.format(at='(n %% %s)', kind=2, number='(n %% %s)')}, %s from generate_series(0, %s) as n,"
+            " lateral (select timestamptz '2024-01-01' + n / %s * interval '1 minute' as t) as at",
+            [datastreams, datastreams, owner["f"], rows - 1, datastreams],
+        )
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("vacuum analyze")
+
+
+@contextmanager
+def django(folder: Path) -> Iterator[tuple[DjangoServer, str]]:
+    """The Django server on a PostgreSQL of its own, whose work is not ours."""
+    home = folder / "django"
+    home.mkdir(mode=0o755)
+    server = EmbeddedServer(home)
+    server.ensure_running()
+    try:
+        server.ensure_database("sensorthings")
+        with django_server(server.url("sensorthings"), folder) as running:
+            yield running, server.url("sensorthings")
+    finally:
+        server.stop("immediate")
+
+
+def _replay(pipe: Pipe) -> None:
+    with frost_replay(Recording(_FROST)) as replay:
+        pipe.send((replay.url, len(replay.recording.observations)))
+        pipe.recv()
+
+
+@contextmanager
+def frost() -> Iterator[tuple[str, int]]:
+    """The replay in a process of its own: its address, and how many observations it has."""
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_replay, args=(theirs,))
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send(None)
+        process.join()
+
+
+def followed(platform: Platform, url: str) -> None:
+    """Let a platform follow a server."""
+    said = {"servers": [{"name": "agency", "url": url, "catalogue_every": "30d", "reconcile": {"every": "30d"}}]}
+    platform.store.put("inbox/sensorthings.yaml", yaml.safe_dump(said).encode())
+    empty_inbox(platform)
+
+
+def pulled(platform: Platform) -> Pulled:
+    """One pull that succeeds."""
+    done = pull(platform, servers_of(platform)["agency"], now=lambda: datetime.now(UTC), patience_s=300)
+    assert done is not None, "another process pulls"
+    assert done.error is None, done.error
+    return done
+
+
+def iterated(url: str, rows: int) -> int:
+    """The peer: ask for observations, and look at each."""
+    service = frost_sta_client.SensorThingsService(url)
+    query: Any = service.observations().query().select("id", "phenomenonTime", "resultTime", "result").orderby("id")
+    seen = 0
+    for observation in query.list():
+        assert observation.result is not None or observation.phenomenon_time is not None
+        seen += 1
+        if seen == rows:
+            break
+    return seen
+
+
+def race(field: Arena, name: str, url: str, rows: int, peer_rows: int) -> list[Any]:
+    """One server: ours over everything, the peer over a part; CPU seconds a row."""
+    platform = field.platform(name)
+    followed(platform, url)
+    stored: list[Pulled] = []
+    ours = field.measure(lambda: stored.append(pulled(platform))).per(rows)
+    seen: list[int] = []
+    peer = field.measure(lambda: seen.append(iterated(url, peer_rows)))
+    theirs: Measured = peer.per(seen[0])
+    return [name, rows, stored[0].requests, rate(1, ours.cpu), rate(1, ours.wall), rate(1, theirs.cpu), ratio(theirs.cpu / ours.cpu, ">= 10")]
+
+
+def main() -> None:
+    sizes = arguments(__doc__ or "", rows=[1_000_000], quick=[20_000])
+    show_machine()
+    folder = Path(tempfile.mkdtemp(prefix="water-live-"))
+    folder.chmod(0o755)
+    lines = []
+    try:
+        with arena() as field:
+            for rows in sizes:
+                (folder / str(rows)).mkdir(mode=0o755)
+                with django(folder / str(rows)) as (server, url):
+                    fill(url, _SERIES, rows)
+                    lines.append(race(field, f"django_{rows}", server.url, rows, rows // _PEER_SHARE))
+            if _FROST.exists():
+                with frost() as (address, count):
+                    lines.append(race(field, "frost_replay", address, count, count))
+            show(
+                "observations of a server to committed rows, the clients' side; the peer stores nothing",
+                ["server", "rows", "requests", "ours, rows/CPU s", "rows/s", "frost_sta_client, rows/CPU s", "x peer"],
+                [[str(cell) for cell in line] for line in lines],
+            )
+            (folder / "many").mkdir(mode=0o755)
+            with django(folder / "many") as (server, url):
+                fill(url, _DATASTREAMS, _DATASTREAMS)
+                platform = field.platform("many")
+                followed(platform, server.url)
+                first = pulled(platform)
+                pulled(platform)
+                quiet = pulled(platform)
+                for number in range(_NEWS):
+                    stream = f"{1_700_000_000_000 + number * 500:012x}7000{32768 + 2:04x}{number * 500:012x}"
+                    server.add(str(uuid.UUID(stream)), [("2025-01-01T00:00:00Z", 1.0)])
+                news = pulled(platform)
+                assert news.changes == _NEWS, f"{news.changes} of {_NEWS} arrived"
+                polls = (("the first, everything listed", first), ("a poll without news", quiet), (f"a poll with news of {_NEWS}", news))
+                table = []
+                for title, each in polls:
+                    share = ratio(_DATASTREAMS / each.requests, ">= 100") if title.startswith("a poll") else ""
+                    table.append([title, str(each.requests), share, str(each.changes)])
+                show(f"requests, {_DATASTREAMS:,} Datastreams", ["", "requests", "Datastreams a request", "values"], table)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
