@@ -25,7 +25,7 @@ from water_pipelines.orchestration.operations.facts import load_champion, load_f
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.contract import Described, FileFacts, Rows, SensorState, SensorStates, Station, UnreadableFile
+from water_pipelines.parsers.contract import MESSAGES, Described, FileFacts, Rows, SensorState, SensorStates, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.storage import loads, room, rule_sets, source_files
@@ -99,14 +99,18 @@ def _load_data(platform: Platform, file: SourceFile) -> Loaded:
         unless_kept.enter_context(refused)
         parsed = _parse(platform, file, spool, refused)
         limit = platform.settings.rejected_share_limit
-        if refused and len(refused) > limit * (spool.rows + len(refused)):
+        # a batch of messages holds what many said, of whom one must not hold up the others; those of no use at all are in a batch of their own
+        is_spoilt = not spool.rows if parsed.parser == MESSAGES else len(refused) > limit * (spool.rows + len(refused))
+        if refused and is_spoilt:
             row, _, reason = next(iter(refused))
             unless_kept.pop_all()
-            raise TooManyRefused(
-                f"{len(refused)} of {spool.rows + len(refused)} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g})"
-                f" allows. The first: row {row}: {reason}",
-                refused,
+            what = (
+                "no message can be used"
+                if parsed.parser == MESSAGES
+                else f"{len(refused)} of {spool.rows + len(refused)} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT"
+                f" ({limit:g}) allows"
             )
+            raise TooManyRefused(f"{what}. The first: row {row}: {reason}", refused)
         if platform.settings.database_url is None:  # the embedded server keeps its data in the home
             room.require(platform.settings.home, spool.rows * room.STORED_BYTES_A_ROW, f"Storing the {spool.rows:,} rows of {file.name}")
         with platform.database.connection() as connection:
