@@ -22,9 +22,9 @@ start() {
     chmod 600 "$data/users"
   fi
   port=${1:-$(free_port)}
-  # every change is written at once: a broker that is killed has forgotten nothing that it acknowledged
+  # it writes what it keeps every second: one that is killed has forgotten what it acknowledged in the last
   printf '%s\n' "listener $port 127.0.0.1" "user $(id -un)" "allow_anonymous false" "password_file $data/users" "persistence true" \
-    "persistence_location $data/kept/" "autosave_on_changes true" "autosave_interval 1" "max_queued_messages 0" "max_inflight_messages 0" >"$data/conf"
+    "persistence_location $data/kept/" "autosave_interval 1" "max_queued_messages 1000000" "max_inflight_messages 10000" >"$data/conf"
   setsid nohup /usr/sbin/mosquitto -c "$data/conf" >>"$data/log" 2>&1 </dev/null &
   echo $! >"$data/pid"
   wait_for 15 answers "$port" || { tail -5 "$data/log" >&2; exit 1; }

@@ -21,6 +21,9 @@ LONGEST_TEXT = 500
 
 PUT, WITHDRAW = 0, 1
 
+MESSAGES = "messages"
+"""Name of the parser of batches of messages."""
+
 OBSERVATION_SCHEMA = pa.schema(
     [
         ("series", pa.dictionary(pa.int32(), pa.string())),

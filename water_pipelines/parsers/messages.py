@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from water_pipelines.parsers import facilities, names
 from water_pipelines.parsers.contract import (
+    MESSAGES,
     OBSERVATION_SCHEMA,
     PUT,
     Described,
@@ -121,7 +122,7 @@ def _line(message: Message) -> bytes:
 class Messages:
     """A batch of messages, each read by what its topic and its body say."""
 
-    name = "messages"
+    name = MESSAGES
     version = "1"
     kind = "observations"
 

@@ -149,6 +149,14 @@ def test_poison_goes_to_the_dead_letter_queue(quick: Platform, amqp_url: str, qu
         dead.close()
 
 
+def test_bad_values_do_not_take_the_good_ones_with_them(quick: Platform, amqp_url: str, queue: str) -> None:
+    """However many values of a batch are refused, whatever the limit for files is: the others are stored, and the refused noted."""
+    said = [{"sensor": "L1", "time": f"{DAY}T00:00:0{n}Z" if n == 0 else f"{DAY}T00:00:0{n}", "value": 1} for n in range(5)]
+    heard_all(quick, amqp_url, queue, [orjson.dumps({"schema": "data-collection/1", "facility": "WTP-4", "records": said})])
+    assert len(loaded(quick)["WTP-4/L1"]) == 1
+    assert rows(quick, "select status, rows, rejected from raw.source_file where kind = 'data'") == [("succeeded", 1, 4)]
+
+
 def test_what_was_not_settled_comes_again(quick: Platform, amqp_url: str, queue: str) -> None:
     """A consumer that goes away without settling leaves everything in the queue, in order."""
     bodies = [records(minute) for minute in range(20)]

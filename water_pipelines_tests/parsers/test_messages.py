@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -182,3 +183,12 @@ def test_true_and_false_are_numbers() -> None:
     at = "2026-03-01T00:00:00Z"
     found = said(("devices/P/running", {"time": at, "value": True}), ("devices/P/broken", {"time": at, "value": False}))
     assert found.values == [1.0, 0.0]
+
+
+def test_the_example_of_the_manual_is_a_mapping() -> None:
+    """What `docs/live-sources.md` shows can be dropped as it is, and reads what it says it reads."""
+    manual = (Path(__file__).resolve().parents[2] / "docs" / "live-sources.md").read_text(encoding="utf-8")
+    example = manual.split("```yaml\n")[1].split("```")[0]
+    uplink = {"device": {"id": "D1"}, "rx": {"at": 1772323200000}, "payload": {"level": 1.5, "battery": 3.6}}
+    found = said(("lora/7/up", uplink), ("loggers/L", b"2026-03-01T00:00Z;0.52;11.2;x"), mapping=example)
+    assert [series for series, _, _ in observed(found)] == ["D1/payload_level", "D1/payload_battery", "L/stage", "L/water_temperature"]

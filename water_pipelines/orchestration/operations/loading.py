@@ -267,16 +267,26 @@ def _read(
 def _checked(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
     """A file as its load takes it; `TooManyRefused`, with `refused`, where so many of its rows are refused that none is taken."""
     parsed = _parse(platform, file, spool, refused)
-    # a page holds what many sensors said, of which one that says nothing but lists must not hold up the others
-    limit = 1.0 if parsed.parser == Page.name else platform.settings.rejected_share_limit
-    if refused and len(refused) > limit * (spool.rows + len(refused)):
+    if refused and (excess := _excess(platform, parsed, len(refused))):
         row, _, reason = next(iter(refused))
-        raise TooManyRefused(
-            f"{len(refused)} of {spool.rows + len(refused)} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g})"
-            f" allows. The first: row {row}: {reason}",
-            refused,
-        )
+        raise TooManyRefused(f"{excess}. The first: row {row}: {reason}", refused)
     return parsed
+
+
+def _excess(platform: Platform, parsed: Parsed, refused: int) -> str | None:
+    """Why so many refused rows are too many.
+
+    Pages and batches of messages hold what many sensors said, of which one that says nothing but nonsense must not hold up the others.
+    """
+    if parsed.parser == Page.name:
+        return None
+    if parsed.parser == MESSAGES:
+        is_of_use = parsed.spool.rows or parsed.states or parsed.claims.stations or parsed.claims.series
+        return None if is_of_use else "no message can be used"
+    limit, rows = platform.settings.rejected_share_limit, parsed.spool.rows + refused
+    if refused <= limit * rows:
+        return None
+    return f"{refused} of {rows} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g}) allows"
 
 
 def _parse(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
