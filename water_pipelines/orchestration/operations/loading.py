@@ -29,7 +29,7 @@ from water_pipelines.orchestration.operations.facts import load_champion, load_f
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.contract import Argo, Described, FileFacts, Rows, SensorState, SensorStates, Station, UnreadableFile
+from water_pipelines.parsers.contract import MESSAGES, Argo, Described, FileFacts, Rows, SensorState, SensorStates, Station, UnreadableFile
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.parsers.sensorthings import Page
