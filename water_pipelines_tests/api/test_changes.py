@@ -188,4 +188,5 @@ def test_a_page_never_parts_a_change_and_pages_join_without_gap(platform: Platfo
         assert [entry["series"]["natural_id"] for entry in whole["items"][:2]] == ["A/level", "B/level"]
         assert client.get("/api/v1/changes", params={"since": cursor}).json() == {"items": [], "cursor": cursor, "complete": True}
         ahead = client.get("/api/v1/changes", params={"since": cursor + 1})
-        assert (ahead.status_code, ahead.json()["detail"][:25]) == (400, f"there is no change {cursor + 1} yet"[:25])
+        assert ahead.status_code == 400
+    assert ahead.json()["detail"].startswith(f"there is no change {cursor + 1} yet")
