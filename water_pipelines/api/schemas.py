@@ -145,10 +145,10 @@ class Values(Shape):
 
 
 class Sensor(StationSeries):
-    """A sensor of a facility: its series, and whether it is switched on as of the last tick."""
+    """A sensor of a facility: its series, and whether it is switched on."""
 
     state: SensorState
-    state_at: datetime | None = Field(description="From when on it is so; null where nothing was ever said of it.")
+    state_at: datetime | None = Field(description="From when on; null where nothing was said. What is announced for later counts when it is reached.")
     state_reason: str | None
 
 

@@ -18,6 +18,8 @@ from water_pipelines.orchestration.operations.acts import OF_FILES, do
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
+from water_pipelines.storage.served import sensors, series
+from water_pipelines.storage.served.reading import reading
 from water_pipelines_tests.orchestration.brokers import PATIENCE_S, listening, loaded, rows, sender, url_of, wait_until
 
 DAY = "2026-03-01"
@@ -107,6 +109,16 @@ def test_values_of_a_sensor_that_was_off_are_kept_and_suspect(quick: Platform, a
         minute: 3 if 3 <= minute < 6 else flagged.get("00:00", 1) for minute in range(10)
     }
     assert flagged.get("00:00", 1) in (1, 2)
+
+
+def test_a_state_that_is_announced_counts_when_it_is_reached(quick: Platform, amqp_url: str, queue: str) -> None:
+    """A sensor is what was said last of the time until now; a deactivation of next year changes nothing yet."""
+    announced = orjson.loads(switch("deactivation", 0)) | {"time": "2999-01-01T00:00:00Z"}
+    heard_all(quick, amqp_url, queue, [dumped(SETUP), switch("activation", 1), dumped(announced)])
+    empty_inbox(quick)
+    with reading(quick.database) as state:
+        (sensor,) = sensors.with_states(state, [series.find(state, "WTP-4/L1")])
+    assert (sensor["state"], sensor["state_at"], sensor["state_reason"]) == ("active", datetime(2026, 3, 1, 0, 1, tzinfo=UTC), "activation")
 
 
 def test_a_deactivation_that_is_withdrawn_flags_nothing(quick: Platform, amqp_url: str, queue: str) -> None:

@@ -37,7 +37,7 @@ def list_facilities(
 
 @router.get("/facilities/{facility_id:path}/sensors", responses=schemas.answers(schemas.Sensors))
 def get_sensors(respond: OfValues, limits: Limits, facility_id: FacilityId) -> Response:
-    """The sensors of a facility: what each measures, whether it reports, and whether it is switched on as of the last tick."""
+    """The sensors of a facility: what each measures, whether it reports as of the last tick, and whether it is switched on."""
 
     def read(state: Reading) -> Body:
         (found,) = stations.with_series(state, [stations.find_facility(state, facility_id)], limits)

@@ -15,16 +15,21 @@ from water_pipelines.storage.served.reading import Reading
 ACTIVE, INACTIVE = "active", "inactive"
 
 _STATES = """
-select distinct on (s.series_id, s.at) s.series_id, s.at, s.at::timestamp as time, s.is_active, s.reason
-from {states} as s where s.series_id = any(%(ids)s) order by s.series_id, s.at, s.arrival desc
+select distinct on (s.series_id, s.at) s.series_id, s.at, s.at::timestamp as time, s.is_active, s.reason, f.arrived_at
+from {states} as s join raw.source_file as f using (arrival) where s.series_id = any(%(ids)s) order by s.series_id, s.at, s.arrival desc
 """
 
 
 def with_states(reading: Reading, series: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Series, each with the `state` of its sensor, since when (`state_at`) and why (`state_reason`), as of the last tick."""
+    """Series, each with the `state` of its sensor, since when (`state_at`) and why (`state_reason`).
+
+    A state that was announced for a time to come counts when a tick has reached it.
+    """
     tick = reading.tick()
     last: dict[int, dict[str, Any]] = {
-        each["series_id"]: each for each in _states(reading, [each["series_id"] for each in series]) if tick is None or each["at"] <= tick
+        each["series_id"]: each
+        for each in _states(reading, [each["series_id"] for each in series])
+        if each["at"] <= each["arrived_at"] or (tick is not None and each["at"] <= tick)
     }
     return [{**each, **_state(last.get(each["series_id"]))} for each in series]
 
