@@ -1,6 +1,7 @@
 """Stations and series as files declare them: provisioned from what arrives, each the merge of all that was said of it.
 
-A station or series is its claims merged in the order of arrival, so the outcome does not depend on the order of loading.
+A station or series is its claims merged in the order of arrival, so the outcome does not depend on the order of loading. What they come to is
+kept in `raw.description`: whether a file brings news is told from it, however many files have said the same.
 """
 
 from __future__ import annotations
@@ -93,19 +94,16 @@ def _look(connection: Connection, arrival: int, claims: Claims) -> Provision:
 
 def _is_news(connection: Connection, arrival: int, claims: Claims) -> bool:
     """Whether stations and series have to be merged again for what a file says."""
-    return any(
-        name not in known or not _covers(known[name], attributes) or (_INFERRED in attributes and arrival < found_by.get(name, arrival))
-        for subject, said in (("station", claims.stations), ("series", claims.series))
-        for known in (_merged(connection, subject, list(said)),)
-        for found_by in (_found_by(connection, list(said)) if subject == "series" else {},)
-        for name, attributes in said.items()
-    )
-
-
-def _found_by(connection: Connection, natural_ids: Sequence[str]) -> dict[str, int]:
-    """The arrival in whose data the interval of a series was found: an earlier one that is loaded later overrules it."""
-    query = "select natural_id, min(arrival) from raw.claim where subject = 'series' and natural_id = any(%s) and attributes ? %s group by natural_id"
-    return dict(connection.execute(query, (list(natural_ids), _INFERRED)).fetchall())
+    for subject, said in (("station", claims.stations), ("series", claims.series)):
+        query = "select natural_id, attributes, found_by from raw.description where subject = %s and natural_id = any(%s)"
+        known = {name: (attributes, found_by) for name, attributes, found_by in connection.execute(query, (subject, list(said)))}
+        for name, attributes in said.items():
+            if name not in known:
+                return True
+            described, found_by = known[name]
+            if not _covers(described, attributes) or (_INFERRED in attributes and found_by is not None and arrival < found_by):
+                return True
+    return False
 
 
 def _covers(known: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
@@ -182,10 +180,10 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
             *(said.get(name) for name in _STATION_COLUMNS[1:]),
             _rest(said, _STATION_COLUMNS),
         )
-        for natural_id, said in _merged(connection, "station", stations).items()
+        for natural_id, said in _describe(connection, "station", stations).items()
     ]
     moved = _upsert(connection, "station", ("natural_id", "uuid", *_STATION_COLUMNS, "properties"), rows)
-    merged = _merged(connection, "series", series)
+    merged = _describe(connection, "series", series)
     ids = {**series_ids(connection, list(merged)), **numbers}
     named = [said["station"] for said in merged.values()]
     stations_of: dict[str, int] = dict(
@@ -212,15 +210,28 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
     return [row[0] for row in connection.execute(query, (moved, changed))]
 
 
-def _merged(connection: Connection, subject: str, natural_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """All that was said of stations or series, merged in the order of arrival; an interval found in the data stays as it was first found."""
-    query = """
-        select natural_id, raw.merged(attributes order by arrival),
-            (array_agg(attributes -> %(inferred)s::text order by arrival) filter (where attributes ? %(inferred)s::text))[1]
-        from raw.claim where subject = %(subject)s and natural_id = any(%(names)s) group by natural_id order by natural_id
+def _describe(connection: Connection, subject: str, natural_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """All that was said of stations or series, merged in the order of arrival; an interval found in the data stays as it was first found.
+
+    It is kept as their description; what nobody speaks of any more has none.
     """
-    rows = connection.execute(query, {"inferred": _INFERRED, "subject": subject, "names": list(natural_ids)})
-    return {natural_id: {**said, _INFERRED: interval} if interval is not None else said for natural_id, said, interval in rows}
+    names = {"inferred": _INFERRED, "subject": subject, "names": list(natural_ids)}
+    forget_descriptions(connection, subject, natural_ids)
+    query = """
+        insert into raw.description (subject, natural_id, attributes, found_by)
+        select %(subject)s, natural_id,
+            raw.merged(attributes order by arrival) || case when bool_or(attributes ? %(inferred)s::text) then jsonb_build_object(%(inferred)s::text,
+                (array_agg(attributes -> %(inferred)s::text order by arrival) filter (where attributes ? %(inferred)s::text))[1]) else '{}' end,
+            min(arrival) filter (where attributes ? %(inferred)s::text)
+        from raw.claim where subject = %(subject)s and natural_id = any(%(names)s) group by natural_id order by natural_id
+        returning natural_id, attributes
+    """
+    return dict(connection.execute(query, names).fetchall())
+
+
+def forget_descriptions(connection: Connection, subject: str, natural_ids: Sequence[str]) -> None:
+    """Forget what the claims of stations or series came to."""
+    connection.execute("delete from raw.description where subject = %s and natural_id = any(%s)", (subject, list(natural_ids)))
 
 
 def series_ids(connection: Connection, natural_ids: Sequence[str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from water_pipelines.storage.claims import Claims
+from water_pipelines.storage.claims import Claims, forget_descriptions
 from water_pipelines.storage.database import Connection
 
 _NUMBERED = """
@@ -105,6 +105,7 @@ def delete(connection: Connection, stations: Sequence[str], series: Mapping[str,
     }
     for subject, names in named.items():
         counted("raw.claim", run("delete from raw.claim where subject = %s and natural_id = any(%s)", (subject, names)))
+        forget_descriptions(connection, subject, names)
         for schema in ("core", "history"):
             statement = sql.SQL("delete from {} where natural_id = any(%s)").format(sql.Identifier(schema, subject))
             counted(f"{schema}.{subject}", run(statement, (names,)))

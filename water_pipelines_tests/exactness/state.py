@@ -16,6 +16,7 @@ TABLES = (
     "raw.source_file",
     "raw.mapping",
     "raw.claim",
+    "raw.description",
     "raw.rejected_row",
     "raw.act",
     "core.tombstone",

@@ -196,7 +196,7 @@ def test_any_order_of_loading_ends_in_what_the_arrivals_say_in_their_order(files
     """Random files over two stations and three days, loaded in any order: values, origins and rows equal the fold by arrival."""
     said, order = case
     with files.database.connection() as connection:
-        connection.execute("truncate raw.source_file, core.station, core.series, core.stale, core.computed cascade")
+        connection.execute("truncate raw.source_file, raw.description, core.station, core.series, core.stale, core.computed cascade")
         connection.execute("truncate core.observation, history.observation")
     files.rows.clear()
     landed = [files.land(rows) for rows in said]
