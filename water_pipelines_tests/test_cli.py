@@ -271,9 +271,15 @@ class TestStarting:
         assert code == 3
         assert "water status" in said["error"]
 
+    def test_other_rules_of_argo_need_a_running_database(self, home: Path) -> None:
+        """Nothing is started to preview them; and what is to change must be named."""
+        code, (said,) = water("argo", "rules", "--test8", "before-2024")
+        assert (code, "water up" in said["error"]) == (1, True)
+        assert CliRunner().invoke(app, ["argo", "rules"]).exit_code == 2
+
     def test_every_command_tells_its_exit_codes(self) -> None:
         """The help of the command and of each subcommand lists them."""
-        for arguments in ([], ["up"], ["down"], ["status"], ["drop"], ["migrate"], ["verify"], ["demo"]):
+        for arguments in ([], ["up"], ["down"], ["status"], ["drop"], ["migrate"], ["verify"], ["demo"], ["argo", "rules"]):
             said = CliRunner().invoke(app, [*arguments, "--help"]).stdout
             assert "Exit codes: 0 done" in " ".join(said.split()), arguments
 

@@ -97,6 +97,10 @@ class Settled:
             return np.sort(np.array(names, dtype=np.int64))
         return np.array(names, dtype="datetime64[D]")
 
+    def every(self, connection: Connection, days: Days) -> Units:
+        """All units there are: some days, or of a numbered asset its own numbers."""
+        return days if self.numbered is None else self.units([str(number) for number in self.numbered.every(connection)])
+
 
 SETTLED: dict[str, Settled] = {}
 
@@ -149,12 +153,9 @@ def settled(
 
         def materialise(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[Any]:
             with platform.during(context.run.run_id) as working:
-                if numbered:
-                    with working.database.connection() as connection:
-                        asked = [str(number) for number in sorted(numbered.every(connection))]
-                else:
-                    asked = sorted(context.partition_keys)
-                units, written = SETTLED[name].units(asked), 0
+                days = np.array(sorted(context.partition_keys) if partitions_def else [], dtype="datetime64[D]")
+                with working.database.connection() as connection:
+                    units, written = SETTLED[name].every(connection, days), 0
                 for part in chunks(working, units, numbered):
                     applied = compute_units(working, name, part)
                     written += sum(applied.written.values())

@@ -205,7 +205,9 @@ def _computed_again(platform: Platform, outcome: Outcome) -> None:
     for each in in_order():
         if each.key in ("core/forecast", "core/champion"):
             continue
-        written = {table: rows for table, rows in compute_units(platform, each.key, around).written.items() if rows}
+        with platform.database.connection() as connection:
+            units = each.every(connection, around)
+        written = {table: rows for table, rows in compute_units(platform, each.key, units).written.items() if rows}
         if written:
             outcome.problems.append(f"computed again, {each.key} writes {written}")
 

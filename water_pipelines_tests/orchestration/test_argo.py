@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import netCDF4
 import pytest
 
 from water_pipelines.clients.object_store import LocalStore
+from water_pipelines.orchestration.assets.argo import argo_facts, argo_flag, argo_summary
 from water_pipelines.orchestration.operations import argo_flagging
 from water_pipelines.orchestration.operations.acts import CannotAct, withdrawal
 from water_pipelines.orchestration.operations.inbox import empty_inbox
@@ -317,6 +319,31 @@ def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: P
     assert rows(
         platform, "select launch_at is not null, jsonb_array_length(properties #> '{meta,sensors}') > 1 from core.argo_float where wmo = 5900865"
     ) == [(True, True)]
+
+
+def test_the_assets_show_casts_tracks_and_the_agreement(platform: Platform) -> None:
+    """Materialising from the UI judges all floats again, which changes nothing, and shows plots; the day's facts tell their rows."""
+    load(platform, {"a.nc": netcdf([cast(1), cast(2)])})
+    settled(platform)
+    resources = {"platform": dg.ResourceDefinition.hardcoded_resource(platform)}
+    derived = dg.materialize([argo_flag, argo_summary], resources=resources)
+    day = str(rows(platform, "select arrived_on from raw.source_file where kind = 'data'")[0][0])
+    facts = dg.materialize([argo_facts], partition_key=day, resources=resources)
+    shown = {
+        event.materialization.asset_key.to_user_string(): event.materialization.metadata
+        for done in (derived, facts)
+        for event in done.get_asset_materialization_events()
+    }
+    assert shown["core/argo_flag"]["rows_written"].value == 0
+    assert {"profiles", "tracks", "agreement_with_data_centres"} <= set(shown["core/argo_flag"])
+    assert str(shown["core/argo_level"]["profiles"].value).startswith("![plot](data:image/png;base64,")
+    assert str(shown["core/argo_position"]["tracks"].value).startswith("![plot](data:image/png;base64,")
+    assert {name: shown[f"core/argo_{name}"]["rows"].value for name in ("float", "profile", "level", "position")} == {
+        "float": 1,
+        "profile": 2,
+        "level": 24,
+        "position": 2,
+    }
 
 
 def test_a_file_of_argo_is_replaced_and_never_withdrawn(platform: Platform) -> None:

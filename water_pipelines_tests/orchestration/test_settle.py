@@ -46,7 +46,9 @@ def everything_again(platform: Platform) -> dict[str, int]:
     with platform.database.connection() as connection:
         days = np.array([row[0] for row in connection.execute("select distinct day from raw.load_day order by 1")], dtype="datetime64[D]")
     around = np.unique(np.concatenate([days + n * DAY for n in range(-2, 3)]))
-    written = {each.key: sum(compute_units(platform, each.key, around).written.values()) for each in in_order()}
+    with platform.database.connection() as connection:
+        units = {each.key: each.every(connection, around) for each in in_order()}
+    written = {asset: sum(compute_units(platform, asset, those).written.values()) for asset, those in units.items()}
     return {asset: rows for asset, rows in written.items() if rows}
 
 
