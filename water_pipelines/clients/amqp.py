@@ -11,14 +11,12 @@ import queue
 import ssl
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from water_pipelines.clients.messages import Delivery, SourceUnavailable
+from water_pipelines.clients.messages import Broker, Delivery, SourceUnavailable, received
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _HEARTBEAT_S = 30.0
@@ -29,36 +27,13 @@ _PROTON = "python-qpid-proton"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """Where a broker is, and who we are to it."""
-
-    host: str
-    port: int
-    is_tls: bool
-    user: str | None = None
-    password: str | None = None
-
-    @staticmethod
-    def of(url: str) -> Peer:
-        """The broker of `amqp://user:password@host:port`, or of amqps.
-
-        Raises
-        ------
-        SourceUnavailable
-            It is no such address.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            parts, port = urlsplit(""), None
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise SourceUnavailable(
-                "WATER_AMQP_URL is no address of a broker; write amqp://user:password@host:5672, amqps:// for TLS, or a Service Bus connection string"
-            )
-        user, password = (unquote(each) if each is not None else None for each in (parts.username, parts.password))
-        return Peer(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "amqps", user, password)
+def broker_of(url: str) -> Broker:
+    """The broker of `amqp://user:password@host:port`, or of amqps; `SourceUnavailable` where it is no such address."""
+    return Broker.of(
+        url,
+        _PORTS,
+        "WATER_AMQP_URL is no address of a broker; write amqp://user:password@host:5672, amqps:// for TLS, or a Service Bus connection string",
+    )
 
 
 class AmqpSource:
@@ -73,7 +48,7 @@ class AmqpSource:
 
     name = "bus"
 
-    def __init__(self, peer: Peer, addresses: Sequence[str], *, unsettled: int = 2_000) -> None:
+    def __init__(self, peer: Broker, addresses: Sequence[str], *, unsettled: int = 2_000) -> None:
         self._peer = peer
         self.addresses = list(addresses)
         self._unsettled = unsettled
@@ -112,13 +87,7 @@ class AmqpSource:
 
     def take(self, timeout_s: float) -> list[Delivery]:
         """What was received."""
-        taken = []
-        try:
-            taken.append(self._received.get(timeout=timeout_s) if timeout_s > 0 else self._received.get_nowait())
-            while True:
-                taken.append(self._received.get_nowait())
-        except queue.Empty:
-            return taken
+        return received(self._received, timeout_s)
 
     def accept(self, deliveries: Sequence[Delivery]) -> None:
         """Settle as accepted. What came in an earlier connection cannot be settled any more, and comes again."""

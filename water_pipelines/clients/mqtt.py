@@ -8,10 +8,8 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -20,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from water_pipelines.clients.messages import Delivery, SourceUnavailable
+from water_pipelines.clients.messages import Broker, Delivery, received
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1, 30
@@ -30,34 +28,13 @@ _SESSION_S = 0xFFFF_FFFF  # it does not expire
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Broker:
-    """Where a broker is, and who we are to it."""
-
-    host: str
-    port: int
-    is_tls: bool
-    user: str | None
-    password: str | None
-
-    @staticmethod
-    def of(url: str) -> Broker:
-        """The broker of `mqtt://user:password@host:port`, or of mqtts.
-
-        Raises
-        ------
-        SourceUnavailable
-            It is no such address.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            parts, port = urlsplit(""), None
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise SourceUnavailable("WATER_MQTT_URL is no address of a broker; write mqtt://user:password@host:1883, or mqtts:// for TLS")
-        user, password = (unquote(each) if each is not None else None for each in (parts.username, parts.password))
-        return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user, password)
+def broker_of(url: str) -> Broker:
+    """The broker of `mqtt://user:password@host:port`, or of mqtts; `SourceUnavailable` where it is no such address."""
+    return Broker.of(
+        url,
+        _PORTS,
+        "WATER_MQTT_URL is no address of a broker; write mqtt://user:password@host:1883, or mqtts:// for TLS",
+    )
 
 
 class MqttSource:
@@ -75,7 +52,7 @@ class MqttSource:
     name = "mqtt"
 
     def __init__(self, url: str, topics: Sequence[str], *, client_id: str, version: str = "5", unsettled: int = 5_000) -> None:
-        self._broker = Broker.of(url)
+        self._broker = broker_of(url)
         self._topics = list(topics)
         self._is_v5 = version == "5"
         self._unsettled = unsettled
@@ -101,13 +78,7 @@ class MqttSource:
 
     def take(self, timeout_s: float) -> list[Delivery]:
         """What was received."""
-        taken = []
-        try:
-            taken.append(self._received.get(timeout=timeout_s) if timeout_s > 0 else self._received.get_nowait())
-            while True:
-                taken.append(self._received.get_nowait())
-        except queue.Empty:
-            return taken
+        return received(self._received, timeout_s)
 
     def accept(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge. What came in an earlier connection is not: its number may stand for another message by now, and it comes again."""

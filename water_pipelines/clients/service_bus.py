@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
-from water_pipelines.clients.amqp import AmqpSource, Peer
-from water_pipelines.clients.messages import SourceUnavailable
+from water_pipelines.clients.amqp import AmqpSource
+from water_pipelines.clients.messages import Broker, SourceUnavailable
 
 _LIFETIME_S = 3600
 _RENEW_AFTER_S = 2700
@@ -83,9 +83,9 @@ class ServiceBusSource(AmqpSource):
     """
 
     def __init__(
-        self, connection: ConnectionString, addresses: Sequence[str], *, peer: Peer | None = None, renew_after_s: float = _RENEW_AFTER_S
+        self, connection: ConnectionString, addresses: Sequence[str], *, peer: Broker | None = None, renew_after_s: float = _RENEW_AFTER_S
     ) -> None:
-        super().__init__(peer or Peer(connection.host, 5671, is_tls=True), [connection.entity] if connection.entity else addresses)
+        super().__init__(peer or Broker(connection.host, 5671, is_tls=True), [connection.entity] if connection.entity else addresses)
         self._of_bus = connection
         self._renew_after_s = renew_after_s
         self._sender: Any = None

@@ -53,12 +53,12 @@ def sources_of(settings: Settings) -> list[Source]:
         url, topics = settings.mqtt_url.get_secret_value(), _parts(settings.mqtt_topics)
         sources.append(MqttSource(url, topics, client_id=settings.mqtt_client_id, version=settings.mqtt_version))
     if settings.amqp_url is not None:
-        from water_pipelines.clients.amqp import AmqpSource, Peer
+        from water_pipelines.clients.amqp import AmqpSource, broker_of
         from water_pipelines.clients.service_bus import ConnectionString, ServiceBusSource
 
         url, queues = settings.amqp_url.get_secret_value(), _parts(settings.amqp_addresses)
         is_service_bus = ConnectionString.is_one(url)
-        sources.append(ServiceBusSource(ConnectionString.of(url), queues) if is_service_bus else AmqpSource(Peer.of(url), queues))
+        sources.append(ServiceBusSource(ConnectionString.of(url), queues) if is_service_bus else AmqpSource(broker_of(url), queues))
     if not sources:
         raise SourceUnavailable("there is no broker to listen to; set WATER_MQTT_URL or WATER_AMQP_URL")
     return sources

@@ -41,6 +41,7 @@ from water_pipelines.parsers.contract import (
     UnreadableFile,
 )
 from water_pipelines.parsers.mapping import ColumnMapping, Mapping, MessageMapping, offset_seconds
+from water_pipelines.parsers.sensorthings import LONGEST_WORD, quality_code
 from water_pipelines.parsers.table import shorten
 
 FORMAT = "water_pipelines/messages/1"
@@ -55,7 +56,6 @@ _ZONE_HINT = "; send it with an offset, such as 2026-03-01T12:00:00Z, or name it
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _FLAGS = ("qualifier", "quality", "flag")
-_LONGEST_WORD = 40
 _MOST_WORDS = 100
 """A database holds few qualifiers: longer words are cut, and of more of them in a batch it is only told that they are text."""
 
@@ -225,7 +225,7 @@ class _Found:
             self._reject(row, message, f"the time {said} {reason}")
             return
         self._describe(observed.series)
-        word = observed.qualifier and observed.qualifier[:_LONGEST_WORD]
+        word = observed.qualifier and observed.qualifier[:LONGEST_WORD]
         if word and len(self._words) >= _MOST_WORDS and word not in self._words:
             word = "text"
         self._words |= {word} if word else set()
@@ -374,19 +374,9 @@ def _entity(message: Message, series: Series, how: MessageMapping | None) -> lis
     value = math.nan if word is not None else value_of(result, missing)
     parameters = said.get("parameters")
     flag = next((parameters[name] for name in _FLAGS if parameters.get(name) is not None), None) if isinstance(parameters, dict) else None
-    words = (word, None if isinstance(flag, dict | list) else flag, _code(said.get("resultQuality")))
-    qualifier = ":".join(str(each)[:_LONGEST_WORD] for each in words if each is not None and each != "")
+    words = (word, None if isinstance(flag, dict | list) else flag, quality_code(said.get("resultQuality")))
+    qualifier = ":".join(str(each)[:LONGEST_WORD] for each in words if each is not None and each != "")
     return [Observed(series, time_of(time, how.time_zone if how else None), value, qualifier or None)]
-
-
-def _code(quality: Any) -> Any:
-    """The word of a result quality, which servers wrap in objects and lists."""
-    while isinstance(quality, dict | list):
-        if isinstance(quality, list):
-            quality = quality[0] if quality else None
-        else:
-            quality = next((quality[name] for name in ("code", "DQ_Result", "value", "result") if name in quality), None)
-    return quality
 
 
 # What devices send

@@ -276,7 +276,7 @@ def _qualifiers(qualities: Sequence[Any], parameters: Sequence[Any]) -> list[str
     """The source's own flag of each row: `qualifier`, `quality` or `flag` of its parameters, and its result quality."""
     if not any(qualities) and not any(parameters):
         return None
-    return [":".join(filter(None, (_flag(said), _code(quality)))) or None for quality, said in zip(qualities, parameters, strict=True)]
+    return [":".join(filter(None, (_flag(said), quality_code(quality)))) or None for quality, said in zip(qualities, parameters, strict=True)]
 
 
 def _flag(parameters: Any) -> str | None:
@@ -286,7 +286,8 @@ def _flag(parameters: Any) -> str | None:
     return None if said is None or isinstance(said, dict | list) else str(said)[:LONGEST_WORD]
 
 
-def _code(quality: Any) -> str | None:
+def quality_code(quality: Any) -> str | None:
+    """The word of a result quality, which servers wrap in objects and lists."""
     while isinstance(quality, dict | list):
         if isinstance(quality, list):
             quality = quality[0] if quality else None

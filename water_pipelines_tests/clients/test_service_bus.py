@@ -16,8 +16,7 @@ from urllib.parse import parse_qs, unquote_plus
 
 import pytest
 
-from water_pipelines.clients.amqp import Peer
-from water_pipelines.clients.messages import Delivery, SourceUnavailable
+from water_pipelines.clients.messages import Broker, Delivery, SourceUnavailable
 from water_pipelines.clients.service_bus import ConnectionString, ServiceBusSource, shared_access_token
 
 TEXT = "Endpoint=sb://demo.servicebus.windows.net/;SharedAccessKeyName=listen;SharedAccessKey=c2VjcmV0IGtleQ==;EntityPath=facilities"
@@ -141,7 +140,7 @@ def bus() -> Iterator[Bus]:
 
 
 def source_of(bus: Bus, **options: Any) -> ServiceBusSource:
-    return ServiceBusSource(ConnectionString.of(TEXT), [], peer=Peer("127.0.0.1", bus.port, is_tls=False), **options)
+    return ServiceBusSource(ConnectionString.of(TEXT), [], peer=Broker("127.0.0.1", bus.port, is_tls=False), **options)
 
 
 def test_a_queue_is_read_after_its_token_was_put(bus: Bus) -> None:

@@ -15,7 +15,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from water_pipelines.clients.messages import Source
-from water_pipelines.clients.mqtt import Broker
+from water_pipelines.clients.mqtt import broker_of
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.landing import land_bytes
 from water_pipelines.orchestration.operations.listening import Heard, listen
@@ -45,7 +45,7 @@ class Publisher:
     """A device that publishes with QoS 1 and knows what the broker has taken."""
 
     def __init__(self, url: str) -> None:
-        broker = Broker.of(url)
+        broker = broker_of(url)
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"device-{secrets.token_hex(4)}", clean_session=False)
         self._client.username_pw_set(broker.user or "", broker.password)
         self._client.max_inflight_messages_set(1000)

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 import pytest
 
-from water_pipelines.clients.amqp import AmqpSource, Peer
+from water_pipelines.clients.amqp import AmqpSource, broker_of
 from water_pipelines.clients.messages import SourceUnavailable
 from water_pipelines.orchestration.operations.acts import OF_FILES, do
 from water_pipelines.orchestration.operations.inbox import empty_inbox
@@ -55,7 +55,7 @@ def quick(platform: Platform) -> Platform:
 
 
 def source_of(url: str, *queues: str) -> AmqpSource:
-    return AmqpSource(Peer.of(url), queues)
+    return AmqpSource(broker_of(url), queues)
 
 
 def records(*minutes: int, sensor: str = "L1", value: float | None = None) -> bytes:
@@ -194,4 +194,4 @@ def test_what_was_not_settled_comes_again(quick: Platform, amqp_url: str, queue:
 def test_an_address_that_is_none_is_told_at_once(url: str) -> None:
     """The message names the variable and shows how it is written."""
     with pytest.raises(SourceUnavailable, match="WATER_AMQP_URL is no address"):
-        Peer.of(url)
+        broker_of(url)

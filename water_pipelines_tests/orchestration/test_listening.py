@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from water_pipelines.clients.messages import Delivery, SourceUnavailable
-from water_pipelines.clients.mqtt import Broker, MqttSource
+from water_pipelines.clients.messages import Broker, Delivery, SourceUnavailable
+from water_pipelines.clients.mqtt import MqttSource, broker_of
 from water_pipelines.orchestration.operations import landing
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.resources import Platform
@@ -176,4 +176,4 @@ def test_an_address_that_is_none_is_told_at_once(url: str) -> None:
 
 def test_credentials_may_hold_any_character() -> None:
     """They are written as in every URL."""
-    assert Broker.of("mqtts://us%40er:p%2Fw@host") == Broker("host", 8883, True, "us@er", "p/w")
+    assert broker_of("mqtts://us%40er:p%2Fw@host") == Broker("host", 8883, True, "us@er", "p/w")
