@@ -206,7 +206,23 @@ def _encode(answer: Body | Csv | File, headers: dict[str, str]) -> Response:
         if answer.following:
             headers = {**headers, "Water-Next": answer.following}
         return Response(_csv(answer.columns), media_type="text/csv; charset=utf-8", headers=headers)
-    return Response(orjson.dumps(answer, option=_OPTIONS), media_type="application/json", headers=headers)
+    return Response(_json(answer), media_type="application/json", headers=headers)
+
+
+def _json(answer: Body) -> bytes:
+    try:
+        return orjson.dumps(answer, option=_OPTIONS)
+    except TypeError:  # what a source says of a station or a float may hold integers of more than 64 bits
+        return orjson.dumps(_of_64_bits(answer), option=_OPTIONS)
+
+
+def _of_64_bits(value: Any) -> Any:
+    """The same with integers that are too long for JSON's readers as floating-point numbers."""
+    if isinstance(value, Mapping):
+        return {name: _of_64_bits(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_of_64_bits(each) for each in value]
+    return float(value) if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64 else value
 
 
 def _csv(columns: Mapping[str, Any]) -> bytes:

@@ -170,6 +170,12 @@ def test_a_node_stands_as_its_series_do(client: httpx.Client, world: World) -> N
     assert (series["metrics"]["30min"]["time"], series["metrics"]["hourly"]["mean"], series["metrics"]["daily"]) == (f"{DAY}T00:30:00Z", 11.0, None)
 
 
+def test_a_property_may_hold_a_number_of_any_length(client: httpx.Client, world: World) -> None:
+    """What a source says of its station is served, whatever it is: an integer beyond 64 bits as a floating-point number."""
+    world.drop("a.csv", every(15, "2026-03-01T00:00", [1.0], "A/level"), stations={"A": {"serial": 10**30, "nested": [{"small": -(2**63)}]}})
+    assert client.get(f"{V1}/water-data/stations/A").json()["properties"] == {"serial": 1e30, "nested": [{"small": -(2**63)}]}
+
+
 def test_a_gauge_of_no_network_is_no_node(client: httpx.Client, world: World) -> None:
     """Nodes are the stations of water networks; another station is told to be none."""
     played(world)
