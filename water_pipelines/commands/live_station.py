@@ -45,7 +45,7 @@ def value_at(level: float, swing: float, at: datetime, noise: float) -> float:
     return round(level + swing * math.sin(2 * math.pi * at.timestamp() / _SWING_S) + 0.02 * swing * noise, 4)
 
 
-def set_up(client: SensorThings) -> dict[str, Any]:
+def set_up(client: SensorThings, every_s: float) -> dict[str, Any]:
     """The station's Datastreams by observed property; those that are not there yet are made."""
     things = client.one("Things", {"$filter": f"name eq '{STATION}'", "$top": "1"}).document["value"]
     thing = str(things[0]["@iot.id"]) if things else client.create("Things", _ABOUT)
@@ -60,6 +60,7 @@ def set_up(client: SensorThings) -> dict[str, Any]:
             "name": name,
             "description": f"{name} of {STATION}",
             "observationType": _MEASUREMENT,
+            "properties": {"interval_s": every_s},
             "unitOfMeasurement": {"name": unit, "symbol": unit, "definition": f"ucum:{unit}"},
             "Thing": {"@iot.id": thing},
             "Sensor": {"@iot.id": client.create("Sensors", probe)},
@@ -76,7 +77,7 @@ def run(url: str, every_s: float) -> None:
         datastreams: dict[str, Any] | None = None
         while True:
             try:
-                datastreams = datastreams or set_up(client)
+                datastreams = datastreams or set_up(client, every_s)
                 now = datetime.now(UTC)
                 groups = [
                     {

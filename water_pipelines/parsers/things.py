@@ -191,6 +191,7 @@ def _series(datastream: Mapping[str, Any], server: str, components: Sequence[Com
         attributes = {
             "property": each.property,
             "unit": each.unit,
+            "interval_s": _interval(datastream.get("properties")),
             "name": datastream.get("name"),
             "kind": "sensor",
             "description": datastream.get("description"),
@@ -203,6 +204,12 @@ def _series(datastream: Mapping[str, Any], server: str, components: Sequence[Com
             "properties": datastream.get("properties") or None,
         }
         yield Series(each.series, each.station, _stated(attributes))
+
+
+def _interval(properties: Any) -> float | None:
+    """Seconds between two observations, where the properties of a Datastream state `interval_s`; SensorThings itself has no place for it."""
+    said = properties.get("interval_s") if isinstance(properties, dict) else None
+    return float(said) if isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < math.inf else None
 
 
 def _kept(entity: Mapping[str, Any]) -> dict[str, Any]:

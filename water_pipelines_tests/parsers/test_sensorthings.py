@@ -157,12 +157,15 @@ def test_entities_become_stations_and_series() -> None:
         "unitOfMeasurement": {"name": "metre", "symbol": "m", "definition": "ucum:m"},
         "Sensor": {"@iot.id": 3, "name": "probe", "@iot.selfLink": "http://x"},
         "ObservedProperty": {"@iot.id": 4, "name": "Level"},
-        "properties": {"datum": "NAP"},
+        "properties": {"datum": "NAP", "interval_s": 900},
     }
     (series,) = page({"value": [datastream]}, what="entities").series
     assert series.natural_id == "S1/level"
     assert series.attributes["sensor"] == {"@iot.id": 3, "name": "probe"}
-    assert series.attributes["properties"] == {"datum": "NAP"}
+    assert series.attributes["properties"] == {"datum": "NAP", "interval_s": 900}
+    assert series.attributes["interval_s"] == 900.0
+    (unstated,) = page({"value": [{**datastream, "properties": {"interval_s": "often"}}]}, what="entities").series
+    assert "interval_s" not in unstated.attributes
 
 
 @pytest.mark.parametrize(
