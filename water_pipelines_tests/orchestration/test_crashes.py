@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -15,3 +16,11 @@ def test_no_crash_loses_or_doubles_anything() -> None:
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("4 kills, 0 failed\n")
+
+
+def test_dagster_shows_the_days_that_were_computed_and_no_other() -> None:
+    """A file touches 60 scattered days in 20 years, and three runs that load and settle it are killed: GraphQL shows what the next one computed."""
+    command = [sys.executable, "-m", "water_pipelines_tests.crashes.scattered", "--days", "60", "--kills", "3", "--seed", "2"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"60 days, [123] of 3 runs killed: Dagster shows what was computed", done.stdout)
