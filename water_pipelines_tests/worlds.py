@@ -27,6 +27,8 @@ from water_pipelines.storage.migrate import migrate
 from water_pipelines.storage.server import DatabaseServer, EmbeddedServer, ExternalServer
 
 _TEMPLATE = "exact_template"
+_KEEP_SEQUENCES = "select setval(format('%I.%I', schemaname, sequencename)::regclass, last_value) from pg_sequences where last_value is not null"
+"""A sequence writes ahead what it will give; a copied one thinks that it has, and gives the same numbers again after a crash of the server."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ class Worlds:
                 sql.Identifier(name), sql.Identifier(str(source)), sql.SQL("wal_log" if self._is_durable else "file_copy")
             )
             connection.execute(copied)
+        if self._is_durable:
+            with psycopg.connect(self.server.url(name)) as connection:
+                connection.execute(_KEEP_SEQUENCES)
         return World(self.server.url(name), folder)
 
     def drop(self, world: World) -> None:

@@ -136,7 +136,7 @@ def _on(world: World | None, work: Callable[[Platform], object]) -> None:
     with world.opened("before") as platform:
         work(platform)
         with platform.database.connection() as connection:
-            failed = connection.execute("select name, error from raw.source_file where status = 'failed'").fetchall()
+            failed = connection.execute("select name, error from raw.source_file where status = 'failed' and error is not null").fetchall()
         if failed:
             raise RuntimeError(f"files that should be loaded are not: {failed}")
 
@@ -170,6 +170,8 @@ def _differences(platform: Platform, reference: Platform) -> list[str]:
             found.append(f"still stale: {left}")
         if computed.not_logged(connection, 1):
             found.append("not everything was told")
+        failed = connection.execute("select name, attempts, error from raw.source_file where status = 'failed'").fetchall()
+        found += [f"failed in attempt {attempts}: {name}: {error}" for name, attempts, error in failed]
         keys = {row[0] for row in connection.execute("select key from raw.source_file")}
     landed = {each.key for each in platform.store.list("landed/")}
     wanted = {name for key in keys for name in (key, f"{key}.json")}

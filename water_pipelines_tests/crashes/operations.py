@@ -163,6 +163,13 @@ def _retry(platform: Platform) -> None:
     _load_in_order(platform)
 
 
+def _retry_later(platform: Platform) -> None:
+    """The same an hour on, when what failed since has rested: a load that outlived its server noted that it failed."""
+    with platform.database.connection() as connection:
+        connection.execute("update raw.source_file set finished_at = finished_at - interval '1 hour' where status = 'failed'")
+    _retry(platform)
+
+
 def _nothing(platform: Platform) -> None:
     pass
 
@@ -171,7 +178,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "land": Operation(_corrections, _land),
     "load": Operation(_landed, _load_in_order),
     "load backwards": Operation(_landed, _load_backwards),
-    "load beside another": Operation(_landed, _load_backwards, beside=_load_in_order),
+    "load beside another": Operation(_landed, _load_backwards, again=_retry_later, beside=_load_in_order),
     "retry": Operation(_failed, _retry, again=_retry),
     "settle": Operation(_loaded, _settle),
     "first settle": Operation(_first_loaded, _settle, on_base=False),
