@@ -27,7 +27,8 @@ from water_pipelines_tests.exactness import state
 from water_pipelines_tests.worlds import World, Worlds
 
 VICTIMS = ("worker", "server")
-_TIMES_OF_LANDING = ("arrived_at",)
+_OF_LANDING = ("arrived_at", "key", "sha256", "bytes", "job_id")
+"""What differs where nothing is lost: times, and the bytes of forecasts, which name the change that they were made from. Their rows are compared."""
 _PATIENCE_S = 60.0
 
 
@@ -160,7 +161,7 @@ def _patiently(platform: Platform, operation: Operation) -> None:
 
 
 def _differences(platform: Platform, reference: Platform) -> list[str]:
-    found = [f"{table}: {what}" for table, what in state.differences(platform, reference, _TIMES_OF_LANDING).items()]
+    found = [f"{table}: {what}" for table, what in state.differences(platform, reference, _OF_LANDING).items()]
     with platform.database.connection() as connection, reference.database.connection() as expected:
         query = "select asset, unit from core.computed where asset not like 'raw/%' order by 1, 2"
         here, there = set(connection.execute(query).fetchall()), set(expected.execute(query).fetchall())
