@@ -279,10 +279,11 @@ def code_of(series: NDArray[np.int64], micros: NDArray[np.int64], begin: int, un
 
 
 _STORED: LiteralString = """
-select n.position - 1, array_agg(o.time), array_agg(o.value), array_agg(q.text), array_agg(f.prefix = %(prefix)s)
+select n.position - 1, array_agg(o.time order by o.time), array_agg(o.value order by o.time), array_agg(q.text order by o.time),
+    array_agg(f.prefix = %(prefix)s order by o.time)
 from unnest(%(names)s::text[]) with ordinality as n(natural_id, position)
 join core.series as s using (natural_id)
-cross join lateral (select * from core.observation where series_id = s.series_id and time >= %(start)s and time < %(end)s order by time offset 0) as o
+cross join lateral (select * from core.observation where series_id = s.series_id and time >= %(start)s and time < %(end)s offset 0) as o
 join raw.load as l using (load_id) join raw.source_file as f using (arrival)
 left join core.qualifier as q on q.qualifier_id = o.qualifier_id and o.qualifier_id <> 0
 group by n.position order by n.position
