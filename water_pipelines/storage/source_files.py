@@ -254,12 +254,6 @@ def to_load(database: Database) -> list[SourceFile]:
         return _find(connection, "landed_at is not null and withdrawn_at is null and status in ('pending', 'running') order by arrival", ())
 
 
-def not_landed(database: Database, prefix: str) -> list[SourceFile]:
-    """Files below a folder whose landing was begun and is not noted as ended."""
-    with database.connection() as connection:
-        return _find(connection, "landed_at is null and prefix = %s order by arrival", (prefix,))
-
-
 def are_waiting(database: Database) -> bool:
     """Whether landed files wait for a load that was never begun."""
     with database.connection() as connection:
