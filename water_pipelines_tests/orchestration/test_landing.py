@@ -172,7 +172,7 @@ def test_the_mapping_that_a_crash_left_goes_but_one_that_waits_for_its_file_stay
     """A sidecar that landed with its file is not kept for the next file of that name; put again, it is."""
     world.store.put("inbox/x.csv", b"time,level [m]\n2026-03-02 00:00,1\n")
     world.store.put("inbox/x.csv.mapping.yaml", b"time_zone: UTC\n")
-    data = world.store.info("inbox/x.csv")
+    landed_beside = world.store.info("inbox/x.csv.mapping.yaml")
     delete = type(world.store).delete
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(world.store), "delete", lambda store, key, unless_changed=None: None if key.endswith(".yaml") else delete(store, key))
@@ -180,7 +180,7 @@ def test_the_mapping_that_a_crash_left_goes_but_one_that_waits_for_its_file_stay
     assert [found.key for found in world.store.list("inbox/")] == ["inbox/x.csv.mapping.yaml"]
     assert empty_inbox(world) == 0
     assert list(world.store.list("inbox/")) == []
-    while world.store.put("inbox/x.csv.mapping.yaml", b"time_zone: UTC\n").modified_at <= data.modified_at:
+    while world.store.put("inbox/x.csv.mapping.yaml", b"time_zone: UTC\n").modified_at <= landed_beside.modified_at:
         pass
     empty_inbox(world)
     assert [found.key for found in world.store.list("inbox/")] == ["inbox/x.csv.mapping.yaml"]
