@@ -91,8 +91,7 @@ def land_received(platform: Platform, data: bytes, *, name: str, prefix: str, ar
     """Land what a listener received, under the mapping in force for its folder; it may be settled with its sender when this returns.
 
     Bytes lie in the landed area before the ledger knows of them. Where this is cut off before that, whatever lands next sweeps them away;
-    where it is cut off afterwards, `finish_received` ends it, unless the inbox is emptied first: then it is forgotten. Nothing was settled by
-    then, and the sender delivers it again.
+    where it is cut off afterwards, the next look into the inbox forgets it. Nothing was settled by then, and the sender delivers it again.
     """
     version, text = source_files.mapping_of(platform.database, prefix) or (NO_MAPPING, "")
     sha256 = hashlib.sha256(data).hexdigest()
@@ -105,19 +104,6 @@ def land_received(platform: Platform, data: bytes, *, name: str, prefix: str, ar
             _seal(platform, file)
             lander.landed([file.arrival])
     return file
-
-
-def finish_received(platform: Platform, prefix: str) -> int:
-    """End the landings below a listener's folder that were cut off between the ledger and the facts; gives their number.
-
-    Nobody drops these files again, and their bytes are in place.
-    """
-    with source_files.lander(platform.database) as lander:
-        left = [file for file in source_files.cut_off(platform.database) if file.prefix == prefix and platform.store.exists(file.key)]
-        for file in left:
-            _seal(platform, file)
-        lander.landed([file.arrival for file in left])
-    return len(left)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from threading import Event
 
 from water_pipelines.clients.messages import Delivery, Source
 from water_pipelines.clients.object_store import StoreUnavailable
-from water_pipelines.orchestration.operations.landing import finish_received, land_received
+from water_pipelines.orchestration.operations.landing import land_received
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.parsers.contract import FileFacts, Rows
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
@@ -47,7 +47,6 @@ class Heard:
 def listen(platform: Platform, source: Source, stop: Event, *, heard: Heard | None = None) -> Heard:
     """Land what a source sends, until `stop` is set; then what was gathered and did not land is left to be delivered again."""
     heard = heard or Heard()
-    _persisting(stop, lambda: finish_received(platform, source.name))
     source.open()
     try:
         while not stop.is_set():
