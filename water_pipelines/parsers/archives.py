@@ -1,7 +1,8 @@
 """Packed files (gzip, zstd, bzip2), zip and tar of any other kind: each member is read as if it had been dropped alone.
 
 Add a kind of packing to `PACKINGS`. Nothing is ever written under a member's name; what is expanded is bounded by what was read for it;
-archives within archives are refused, but for a tar that is packed as a whole. One bad member refuses the whole file, and is named.
+archives within archives are not read, but for a tar that is packed as a whole. A member of which nothing can be read (a manual, a web page,
+a table without times) is set aside with its reason; one that breaks in the middle refuses the whole file, and is named.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 
+import pyarrow as pa
 import zstandard
 
-from water_pipelines.parsers.contract import Described, Event, FileFacts, Head, Series, UnreadableFile
+from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, Described, Event, FileFacts, Head, Rejected, Rows, Series, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ _TAR_BLOCK = 512
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
 
 ParseFile = Callable[[BinaryIO, Mapping, FileFacts], Iterator[Event]]
+
+
+class _BadArchive(UnreadableFile):
+    """What no member can be set aside for: the archive as a whole is refused."""
 
 
 class _Readable(Protocol):
@@ -67,7 +73,7 @@ class Packing:
 class Packed:
     """One packed file, or a tar that is packed as a whole."""
 
-    version = "2"
+    version = "3"
     kind = "archive"
 
     def __init__(self, packing: Packing, parse_file: ParseFile) -> None:
@@ -106,7 +112,7 @@ class Zip:
     """A zip of data files."""
 
     name = "zip"
-    version = "2"
+    version = "3"
     kind = "archive"
 
     def __init__(self, parse_file: ParseFile) -> None:
@@ -132,7 +138,7 @@ class Zip:
                 raise _holds_nothing("zip", archive.namelist(), mapping)
             said = _Members(self._parse_file, mapping)
             for member in members:
-                with _named_in_errors(member.filename, alone=len(members) == 1), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+                with said.member(member.filename), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
                     if member.flag_bits & 1:
                         raise UnreadableFile("it is protected by a password. Zip it without one.")
                     spent += _expand(_zip_member(archive, member, stream), expanded)
@@ -140,6 +146,7 @@ class Zip:
                     _refuse_bomb("The zip file", spent, size)
                     _refuse_archive(expanded, "the zip file")
                     yield from said.of(expanded, _alone(file, member.filename) if len(members) == 1 else _among(file, member.filename))
+            yield from said.set_aside()
 
 
 def holds_netcdf(stream: BinaryIO) -> bool:
@@ -187,7 +194,7 @@ class Tar:
     """A tar of data files; one that is packed as a whole is read by `Packed`."""
 
     name = "tar"
-    version = "1"
+    version = "2"
     kind = "archive"
 
     def __init__(self, parse_file: ParseFile) -> None:
@@ -281,11 +288,37 @@ class _Members:
         self._parse_file = parse_file
         self._mapping = mapping
         self._seen: dict[str, Series] = {}
+        self._has_spoken = False
+        self._read = 0
+        self._refused: list[Rejected] = []
+
+    @contextmanager
+    def member(self, name: str) -> Iterator[None]:
+        """Name a member in what is wrong with it, and set it aside unless it has said something already."""
+        self._has_spoken = False
+        try:
+            yield
+        except UnreadableFile as error:
+            if self._has_spoken or isinstance(error, _BadArchive):
+                raise UnreadableFile(f"In {name}: {error}{_CHOOSE}") from error
+            self._refused.append(Rejected(0, name, str(error)))
+        else:
+            self._read += 1
 
     def of(self, expanded: IO[bytes], file: FileFacts) -> Iterator[Event]:
         """What one member says."""
         for event in self._parse_file(cast(BinaryIO, expanded), self._mapping, file):
+            self._has_spoken = True
             yield self._only_new(event) if isinstance(event, Described) else event
+
+    def set_aside(self) -> Iterator[Event]:
+        """The members of which nothing could be read, as rejected rows; where that is all of them, the archive is refused."""
+        if self._refused and not self._read:
+            first = self._refused[0]
+            hint = f" None of its {len(self._refused)} members can be read.{_CHOOSE}" if len(self._refused) > 1 else ""
+            raise UnreadableFile(f"In {first.text}: {first.reason}{hint}")
+        if self._refused:
+            yield Rows(pa.RecordBatch.from_pylist([], schema=OBSERVATION_SCHEMA), self._refused)
 
     def _only_new(self, event: Described) -> Described:
         series = []
@@ -294,7 +327,7 @@ class _Members:
             if known is one:
                 series.append(one)
             elif known.attributes.get("unit") != one.attributes.get("unit"):
-                raise UnreadableFile(
+                raise _BadArchive(
                     f"the unit of {one.natural_id} is {one.attributes.get('unit')!r}, but {known.attributes.get('unit')!r} in an earlier member."
                 )
         return Described(event.stations, series)
@@ -307,10 +340,11 @@ class _TarHeader(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _TarHeader:
         header = super().frombuf(buf, encoding, errors)
         if not header.isreg() and not header.isdir() and header.size > _LARGEST_HEADER:
-            raise UnreadableFile(f"The tar file has a header of {header.size:,} bytes for {header.name!r}, which no honest program writes.")
+            raise _BadArchive(f"The tar file has a header of {header.size:,} bytes for {header.name!r}, which no honest program writes.")
         return header
 
 
+_CHOOSE = " To read only some members, say so in the mapping: members: '*.csv'."
 _TAR_DAMAGED = "The tar file is truncated or damaged. Was its transfer complete? Drop it again."
 
 
@@ -326,7 +360,7 @@ def _tar_members(source: _Bounded, mapping: Mapping, file: FileFacts, parse_file
             if member.isdir() or not _is_wanted(member.name, mapping, "tar"):
                 continue
             read += 1
-            with _named_in_errors(member.name, alone=False), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+            with said.member(member.name), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
                 content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
                 if content is None:
                     raise UnreadableFile("it is no plain file but a link, a device or a file with holes. Pack its content (tar --dereference).")
@@ -341,6 +375,7 @@ def _tar_members(source: _Bounded, mapping: Mapping, file: FileFacts, parse_file
         raise UnreadableFile(_TAR_DAMAGED)
     if not read:
         raise _holds_nothing("tar", names, mapping)
+    yield from said.set_aside()
 
 
 def _is_tar(start: bytes) -> bool:
@@ -365,15 +400,6 @@ def _holds_nothing(archive: str, names: list[str], mapping: Mapping) -> Unreadab
     there = ", ".join(names[:20]) or "nothing"
     which = f"no member like {mapping.members!r}" if mapping.members else "no file"
     return UnreadableFile(f"The {archive} file holds {which}; it holds {there}.")
-
-
-@contextmanager
-def _named_in_errors(member: str, *, alone: bool) -> Iterator[None]:
-    try:
-        yield
-    except UnreadableFile as error:
-        hint = "" if alone else " To read only some members, say so in the mapping: members: '*.csv'."
-        raise UnreadableFile(f"In {member}: {error}{hint}") from error
 
 
 def _alone(file: FileFacts, member: str) -> FileFacts:
@@ -401,7 +427,7 @@ def _expand(source: _Readable, target: IO[bytes]) -> int:
     while block := source.read(_BLOCK):
         expanded += len(block)
         if expanded > LARGEST_EXPANDED:
-            raise UnreadableFile(f"it expands to more than {LARGEST_EXPANDED >> 30} GiB. Split it.")
+            raise _BadArchive(f"it expands to more than {LARGEST_EXPANDED >> 30} GiB. Split it.")
         target.write(block)
     target.seek(0)
     return expanded
@@ -409,7 +435,7 @@ def _expand(source: _Readable, target: IO[bytes]) -> int:
 
 def _refuse_bomb(what: str, expanded: int, packed: int) -> None:
     if expanded > _RATIO_COUNTS_FROM and expanded > LARGEST_RATIO * max(packed, 1):
-        raise UnreadableFile(f"{what} expands to more than {expanded >> 20} MiB from {packed:,} bytes. Split it, or drop it unpacked.")
+        raise _BadArchive(f"{what} expands to more than {expanded >> 20} MiB from {packed:,} bytes. Split it, or drop it unpacked.")
 
 
 def _refuse_archive(expanded: IO[bytes], outer: str) -> None:

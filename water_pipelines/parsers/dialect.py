@@ -25,7 +25,7 @@ _UNIT = re.compile(
     r"[µμu]?[SMG]/c?m.*|.*[°%µμ²³].*|-|none|n/?a|unitless|\d|[cmdk]?m|ft|in|inch(?:es)?|feet|met(?:er|re)s?|[cm]?m3?/s|m\^?3/s|ft3/s|cfs|cms"
     r"|[mµ]?[lL]/s|[mµu]?g/[lL]|kg/?.*|pp[tmb]|psu|ntu|fnu|rfu|qsu|[mk]?v(?:olts?)?|[ckmh]?pa|m?bar|dbar|decibar|psi|mmhg|cmh2o"
     r"|deg(?:rees?)?(?:[ _](?:[cfnetw]|celsius|fahrenheit).*)?|[cfk]|celsius|W/m\^?2|mm/h|m/s|km/h|mph|pH|units?|iso ?8601|utc|YYYY.*|hh.*|ML/d.*"
-    r"|GL|m3|counts?|bool(?:ean)?|seconds?|s|h|d|min|[a-z]+/[a-z0-9]+",
+    r"|GL|m3|counts?|bool(?:ean)?|seconds?|sec|s|h|hr|d|dy|mo|yr|mn|min|nmi|deg[CFT]|[a-z]+/[a-z0-9]+",
     re.IGNORECASE,
 )
 _SHORT = 40  # characters; longer cells are not kept in memory
@@ -109,24 +109,33 @@ def detect(text: str, mapping: Mapping) -> Dialect:
         separator = separator or _find_separator(lines, skip, comment)
         rows = _rows(lines, skip, comment, separator, ())
     found = find_table(rows, mapping)
-    if not found.has_header and mapping.header is None and not mapping.widths:
-        found = _header_in_comment(lines, found, comment, separator or "")
+    if mapping.header is None and not mapping.widths:
+        found = _header_in_comments(lines, rows, found, comment, separator or "")
     above = "\n".join(lines[: found.preamble_lines])
     return Dialect(separator or "", found.columns, found.has_header, found.skip, above, mapping.widths, found.units)
 
 
-def _header_in_comment(lines: Sequence[str], found: Frame, comment: str, separator: str) -> Frame:
-    """The names in the last comment above the rows, where it has as many and one of them is a time's (``# STN,YYYYMMDD,HH``)."""
-    for number in range(found.skip - 1, -1, -1):
+def _header_in_comments(lines: Sequence[str], rows: Sequence[_Row], found: Frame, comment: str, separator: str) -> Frame:
+    """The names in the comments right above the rows, where the header found does not fit: ``# STN,YYYYMMDD,HH``, perhaps units below."""
+    first, width = next(((number, len(cells)) for number, cells in rows if number >= found.skip), (found.skip, 0))
+    if found.has_header and len(found.columns) == width:
+        return found
+    fitting = list[tuple[int, tuple[str, ...]]]()
+    for number in range(first - 1, -1, -1):
         line = lines[number].lstrip()
         if not line.startswith(comment):
             if line:
                 break
             continue
-        cells = [cell.strip() for cell in split(line.removeprefix(comment).strip(), separator)]
-        cells[0] = cells[0] or comment
-        if len(cells) == len(found.columns) and any(_names_time(cell) for cell in cells):
-            return Frame(tuple(cells), True, found.skip, number)
+        cells = tuple(cell.strip() for cell in split(line.removeprefix(comment).strip(), separator))
+        if len(cells) == width:
+            fitting.append((number, (cells[0] or comment, *cells[1:])))
+    for place in reversed(range(len(fitting[:2]))):
+        number, cells = fitting[place]
+        units = fitting[0][1] if place else ()
+        names_time = any(map(_names_time, cells)) or names.key(cells[0]) in names.YEAR
+        if names_time and (not units or _reads_as_units(units)):
+            return Frame(cells, True, first, number, units)
     return found
 
 

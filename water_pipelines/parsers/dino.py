@@ -28,8 +28,10 @@ from water_pipelines.parsers.source import (
     text_head,
 )
 
-_LEVEL = re.compile(r"Stand\s*\(\s*(?P<unit>cm|m|mm)\s+t\.?\s*o\.?\s*v\.?\s+(?P<reference>[A-Za-z]+)", re.IGNORECASE)
-_HEADER = re.compile(r'^"?Locatie"?\s*[,;\t].*?Peildatum', re.IGNORECASE | re.MULTILINE)
+# before 2015 the unit was not said: it was the centimetre
+_LEVEL = re.compile(r"Stand\s*\(\s*(?:(?P<unit>cm|m|mm)\s+t\.?\s*o\.?\s*v\.?\s+)?(?P<reference>NAP|MV|MP)\b", re.IGNORECASE)
+_HEADER = re.compile(r'^"?Locatie"?\s*[,;\t].*?Peil ?datum', re.IGNORECASE | re.MULTILINE)
+_NONE = re.compile(r'^"?Van deze put zijn geen standen opgenomen', re.IGNORECASE | re.MULTILINE)
 _PROPERTIES = {
     ("well", "nap"): "groundwater_head",
     ("well", "mv"): "groundwater_depth_below_surface",
@@ -44,14 +46,16 @@ class Dino:
     """Groundwater heads and staff gauges of the DINO counter."""
 
     name = "dino"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
-        """A header with ``Locatie``, ``Peildatum`` and a level against a reference."""
-        text = text_head(head)
-        found = _HEADER.search(text) if is_left_to(head.mapping) else None
-        return found is not None and _LEVEL.search(text[found.start() :].split("\n", 1)[0]) is not None
+        """A header with ``Locatie``, ``Peildatum`` and a level against a reference, or the sentence that there are no levels."""
+        text = text_head(head) if is_left_to(head.mapping) else ""
+        found = _HEADER.search(text)
+        if found is None:
+            return _NONE.search(text) is not None
+        return _LEVEL.search(text[found.start() :].split("\n", 1)[0]) is not None
 
     def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
         """Observations of the second table; the first describes the places."""
@@ -66,6 +70,8 @@ def _told(stream: BinaryIO, mapping: Mapping) -> Iterator[Told]:
     separator, is_gauge = ",", False
     date_at = filter_at = remark_at = note_at = None
     for line in lines(stream, mapping):
+        if _NONE.match(line.text):
+            raise UnreadableFile("DINO says in the file that it has no levels of this well.")
         if re.match(r'"?\s*Locatie"?\s*[,;\t]', line.text, re.IGNORECASE):
             separator = next(mark for mark in ",;\t" if mark in line.text)
             header = cells_of(line.text, separator)
@@ -73,10 +79,13 @@ def _told(stream: BinaryIO, mapping: Mapping) -> Iterator[Told]:
                 header.pop()
             keys = [names.key(cell) for cell in header]
             date_at, filter_at, remark_at, note_at = (
-                keys.index(key) if key in keys else None for key in ("peildatum", "filternummer", "bijzonderheid", "opmerking")
+                next((keys.index(key) for key in spelt if key in keys), None)
+                for spelt in (("peildatum", "peildatumtijd"), ("filternummer",), ("bijzonderheid",), ("opmerking",))
             )
             is_gauge = filter_at is None
-            levels = [(at, found["reference"].lower(), found["unit"].lower()) for at, cell in enumerate(header) if (found := _LEVEL.match(cell))]
+            levels = [
+                (at, found["reference"].lower(), (found["unit"] or "cm").lower()) for at, cell in enumerate(header) if (found := _LEVEL.match(cell))
+            ]
             if date_at is not None and not levels:
                 raise UnreadableFile(f"Line {line.number} of the DINO file names no column of levels (Stand (cm t.o.v. NAP)): {line.text[:80]!r}.")
             continue

@@ -21,6 +21,15 @@ from water_pipelines.parsers.times import recognise
 _NUMBER = r"^\s*[<>]?=?\s*[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?\s*$"
 _NUMBERS_SHARE = 0.5
 """Share of numbers from which an unmapped column counts as values: words among them are rejected one by one."""
+_PARTS_OF_TIME = (
+    (names.YEAR, 1000, 2999),
+    (names.MONTH, 1, 12),
+    (names.DAY, 1, 31),
+    (names.HOUR, 0, 24),
+    (names.MINUTE, 0, 59),
+    (names.SECOND, 0, 60),
+)
+_PARTS_OF_A_DATE = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ class Layout:
     latitude: int | None
     longitude: int | None
     unused: tuple[int, ...] = ()
+    time_is_in_parts: bool = False
+    """Whether the columns of the time are year, month and day, and then hour, minute and second as far as there are any."""
 
     @property
     def is_wide(self) -> bool:
@@ -167,8 +178,9 @@ def resolve(
     qualifiers = {position: columns.find(said.qualifier_column, "qualifier_column") for position, said in per_column.items()}
     if mapping.qualifier_suffix:
         _find_suffixed(columns, mapping.qualifier_suffix, qualifiers)
+    parts = () if time else _find_parts_of_time(columns, sample)
     if not time:
-        time = _find_time(columns, sample)
+        time = parts or _find_time(columns, sample)
         _refuse_side_by_side(columns, sample, time[0])
     values = values or list(per_column)
     if not values:
@@ -208,7 +220,21 @@ def resolve(
     spoken_for = {*time, *values, *qualifiers.values()}
     unused = tuple(position for position in columns.free() if position not in spoken_for)
     return Layout(
-        time, zone, zone_column, value_columns, station, property_, unit, qualifier, feature, series, station_name, latitude, longitude, unused
+        time,
+        zone,
+        zone_column,
+        value_columns,
+        station,
+        property_,
+        unit,
+        qualifier,
+        feature,
+        series,
+        station_name,
+        latitude,
+        longitude,
+        unused,
+        time_is_in_parts=bool(parts),
     )
 
 
@@ -310,6 +336,30 @@ def _find_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
         columns.taken.add(beside)
         return found, beside
     return (found,)
+
+
+def _find_parts_of_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
+    """Columns of year, month and day side by side, and of the hour, minute and second behind them, where no other column tells the time."""
+    keys = [names.key(header) for header in columns.headers]
+    free = columns.free()
+    if any(keys[position] in names.TIME or _is_share(sample, position, _is_time) for position in free):
+        return ()
+    first = next((position for position in free if keys[position] in _PARTS_OF_TIME[0][0]), None)
+    found: list[int] = []
+    for position, (words, least, most) in enumerate(_PARTS_OF_TIME, start=first or 0):
+        if position not in free or keys[position] not in words or not _is_between(sample.to_series(position), least, most):
+            break
+        found.append(position)
+    if len(found) < _PARTS_OF_A_DATE:
+        return ()
+    columns.taken |= set(found)
+    return tuple(found)
+
+
+def _is_between(column: pl.Series, least: int, most: int) -> bool:
+    """Whether all but a few of the cells are whole numbers between two others."""
+    numbers = column.cast(pl.String).str.strip_chars().cast(pl.Int32, strict=False)
+    return numbers.is_between(least, most).sum() > _NUMBERS_SHARE * len(column)
 
 
 def _refuse_side_by_side(columns: _Columns, sample: pl.DataFrame, time: int) -> None:

@@ -22,6 +22,11 @@ TIME = _words(
 DATE = _words("date datum fecha data day yyyymmdd messdatum peildatum dato")
 CLOCK = _words("time zeit tijd tid heure hora ora uhrzeit clock timeofday")
 HOUR = _words("hh hour hr hourofday stunde uur timme heure hora ora")
+YEAR = _words("year yr yyyy yy jahr jaar annee année año anno ano")
+MONTH = _words("month mo mon mnth mm monat maand mois mes mese mês")
+DAY = _words("day dy dd tag dag jour dia día giorno")
+MINUTE = _words("minute minutes min mn mi mm")
+SECOND = _words("second seconds sec ss")
 VALUE = _words(
     """value val result reading measurement measuredvalue observedvalue wert messwert waarde valeur valor valore valuevaleur resultatobs
     resultatobselab"""

@@ -116,6 +116,8 @@ class _Reading:
         columns = [frame.to_series(position) for position in self.layout.time]
         if len(columns) == 1:
             return columns[0]
+        if self.layout.time_is_in_parts:
+            return _from_parts(columns)
         texts = [
             column.dt.strftime("%Y-%m-%d") if column.dtype in (pl.Datetime, pl.Date) else column.cast(pl.String).str.strip_chars()
             for column in columns
@@ -458,6 +460,16 @@ class _Reading:
 
 def _micros(moment: datetime) -> int:
     return int(np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64))
+
+
+def _from_parts(columns: list[pl.Series]) -> pl.Series:
+    """Times from columns of year, month, day, and as far as there are any hour, minute and second."""
+    texts = [column.cast(pl.String).str.strip_chars().str.replace(r"^(\d)$", "0$1").alias(str(part)) for part, column in enumerate(columns)]
+    clock = [pl.col(text.name) for text in texts[3:]]
+    if len(clock) == 1:
+        clock.append(pl.lit("00"))
+    parts = [pl.concat_str("0", "1", "2", separator="-"), *([pl.concat_str(clock, separator=":")] if clock else [])]
+    return pl.DataFrame(texts).select(pl.concat_str(parts, separator=" ")).to_series()
 
 
 def _text(column: pl.Series) -> pl.Series:

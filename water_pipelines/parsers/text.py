@@ -30,7 +30,7 @@ class Text:
     """CSV and its relatives."""
 
     name = "text"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -5,13 +5,15 @@ import gzip
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import zstandard
 
-from water_pipelines.parsers.contract import UnreadableFile
-from water_pipelines_tests.parsers.reading import read
+from water_pipelines.parsers.archives import Tar, Zip
+from water_pipelines.parsers.contract import Described, Event, UnreadableFile
+from water_pipelines.parsers.mapping import Mapping
+from water_pipelines_tests.parsers.reading import facts, read
 
 LEVEL = b"time,level\n2020-01-01T00:00:00Z,1\n"
 FLOW = b"time,flow\n2020-01-01T00:00:00Z,2\n2020-01-01T01:00:00Z,3\n"
@@ -23,6 +25,17 @@ def zipped(**members: bytes) -> bytes:
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name.replace("__", "."), content)
+    return made.getvalue()
+
+
+def tarred(**members: bytes) -> bytes:
+    """A tar; ``__`` in a name stands for a dot."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, content in members.items():
+            header = tarfile.TarInfo(name.replace("__", "."))
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
     return made.getvalue()
 
 
@@ -52,11 +65,28 @@ def test_a_series_in_several_members_is_described_once_and_has_one_unit() -> Non
 def test_members_are_chosen_by_the_mapping() -> None:
     """A letter beside the data does not have to be readable."""
     content = zipped(readme__txt=b"Dear all,", a__csv=LEVEL)
-    with pytest.raises(UnreadableFile, match=r"In readme.txt: .* members: '\*.csv'"):
-        read(content)
-    assert read(content, "members: '*.csv'").values == [1]
+    assert read(content, "members: '*.csv'").rejected == []
     with pytest.raises(UnreadableFile, match="no member like"):
         read(content, "members: '*.dat'")
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred], ids=["zip", "tar"])
+def test_a_member_of_which_nothing_can_be_read_is_set_aside_and_one_that_breaks_in_the_middle_is_not(pack: Callable[..., bytes]) -> None:
+    """A manual beside the data is told as a rejected row; half of a member is kept by nobody."""
+    found = read(pack(manual__pdf=b"%PDF-1.7 manual", a__csv=LEVEL, inner__zip=zipped(b__csv=FLOW)))
+    assert found.values == [1]
+    assert [(row.source_row, row.text) for row in found.rejected] == [(0, "manual.pdf"), (0, "inner.zip")]
+    assert ["PDF" in found.rejected[0].reason, "archive within" in found.rejected[1].reason] == [True, True]
+    with pytest.raises(UnreadableFile, match=r"In manual.pdf: .* None of its 2 members can be read. .*members: '\*.csv'"):
+        read(pack(manual__pdf=b"%PDF-1.7 manual", page__html=b"<!DOCTYPE html><html><title>Login</title></html>"))
+
+    def breaks(*_: object) -> Iterator[Event]:
+        yield Described([], [])
+        raise UnreadableFile("line 2 is of another table.")
+
+    archive = (Zip if pack is zipped else Tar)(breaks)
+    with pytest.raises(UnreadableFile, match=r"In a\.csv: line 2"):
+        list(archive.parse(io.BytesIO(pack(a__csv=LEVEL, b__csv=LEVEL)), Mapping(), facts("a.zip")))
 
 
 @pytest.mark.parametrize("inner", [zipped(a__csv=LEVEL), gzip.compress(LEVEL)], ids=["zip", "gzip"])
@@ -89,17 +119,6 @@ def test_what_is_truncated_or_holds_nothing_is_refused(content: bytes) -> None:
     """A transfer that broke off, or an empty zip."""
     with pytest.raises(UnreadableFile, match=r"truncated|no file"):
         read(content)
-
-
-def tarred(**members: bytes) -> bytes:
-    """A tar; ``__`` in a name stands for a dot."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name, content in members.items():
-            header = tarfile.TarInfo(name.replace("__", "."))
-            header.size = len(content)
-            archive.addfile(header, io.BytesIO(content))
-    return made.getvalue()
 
 
 PACKS: dict[str, Callable[[bytes], bytes]] = {

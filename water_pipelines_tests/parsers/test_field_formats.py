@@ -55,6 +55,14 @@ CATEGORIES = (
 )
 HOURS = "Date," + ",".join(map(str, range(1, 25))) + "\n2021-10-13," + ",".join(map(str, range(24))) + "\n"
 KNMI = "# HH        : tijd (uur UTC)\n# STN,YYYYMMDD,   HH,    T\n  260,20210101,    1,   31\n  260,20210101,   24,   30\n"
+KNMI_PROSE = "BRON: KNMI, De Bilt\nOpmerking: niet homogeen, zie de site\n\n" + KNMI.replace("T\n", "T\n\n")
+NDBC = "#YY  MM DD hh mm WSPD  WTMP\n#yr  mo dy hr mn m/s   degC\n2024 01 02 00 50 4.0  12.1\n2024 01 02 01 50 4.1  12.2\n"
+DAYS_IN_COLUMNS = "Year,Mnth,Day,Q (m3/s)\n2020,1,13,3.4\n2020,1,14,3.5\n"
+DINO_2015 = (
+    "Titel: \nReferentie: Maaiveld (MV)\n\nLOCATIE,FILTERNUMMER,EXTERNE AANDUIDING,X-COORDINAAT,Y-COORDINAAT,START DATUM,EIND DATUM\n"
+    "B58A0092,005,58AP0092,186924,372026,1979/02/28,1991/11/16\n\n"
+    "LOCATIE,FILTERNUMMER,PEIL DATUM TIJD,STAND (MV),BIJZONDERHEID\nB58A0092,005,1979/02/28 00:00:00,331,\nB58A0092,005,1979/03/14 00:00:00,,N\n"
+)
 DWD = "STATIONS_ID;MESS_DATUM;  FX;eor\n         44;20210101;   8.1;eor\n         44;20210102;   9.1;eor\n"
 
 READ = {
@@ -116,6 +124,30 @@ READ = {
         ["inbox/file/flow None 12-31T23:00:00 1.5"],
     ),
     "KNMI": (KNMI, "time_zone: UTC", ["260/t None 01-01T01:00:00 31.0", "260/t None 01-02T00:00:00 30.0"]),
+    "KNMI below prose": (KNMI_PROSE, "time_zone: UTC", ["260/t None 01-01T01:00:00 31.0", "260/t None 01-02T00:00:00 30.0"]),
+    "NDBC": (
+        NDBC,
+        "{time_zone: UTC, station: 41001}",
+        [
+            f"41001/{said}"
+            for said in (
+                "wspd m/s 01-02T00:50:00 4.0",
+                "wtmp degC 01-02T00:50:00 12.1",
+                "wspd m/s 01-02T01:50:00 4.1",
+                "wtmp degC 01-02T01:50:00 12.2",
+            )
+        ],
+    ),
+    "year, month and day in columns": (
+        DAYS_IN_COLUMNS,
+        "{time_zone: UTC, station: A}",
+        ["A/q m3/s 01-13T00:00:00 3.4", "A/q m3/s 01-14T00:00:00 3.5"],
+    ),
+    "DINO before 2015": (
+        DINO_2015,
+        "time_zone: UTC",
+        [f"B58A0092/groundwater_depth_below_surface/005 cm {said}" for said in ("02-28T00:00:00 331.0", "03-14T00:00:00 nan N")],
+    ),
     "Water Survey of Canada": (
         '" ID",Date,Parameter/Paramètre,Value/Valeur,Symbol/Symbole\nX,2021-06-01T00:00:00-07:00,46,1.2,B\nX,2021-06-01T00:00:00-07:00,47,45.1,\n',
         "station: 05BB001",

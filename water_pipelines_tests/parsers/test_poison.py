@@ -1,6 +1,6 @@
 """Poison: files that are broken, wrong or made to do harm are refused with a reason, within bounded memory and disk.
 
-Each is read in a process of its own, whose largest resident set is measured by the kernel.
+They are read one after the other in a process of their own, whose largest resident set is measured by the kernel.
 """
 
 import gzip
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,29 +32,46 @@ import datetime, json, pathlib, re, resource, sys
 from water_pipelines.parsers.contract import FileFacts, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.recognise import parse_file
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
-facts = FileFacts(sys.argv[2], "inbox", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), datetime.date(1950, 1, 1), datetime.timedelta(hours=1))
-rows, refused = 0, None
-try:
-    with open(sys.argv[1], "rb") as stream:
-        for event in parse_file(stream, Mapping(), facts):
-            rows += event.batch.num_rows if hasattr(event, "batch") else 0
-except UnreadableFile as error:
-    refused = str(error)
-status = pathlib.Path("/proc/self/status").read_text()  # ru_maxrss would count what the process that forked this one held
-print(json.dumps([rows, refused, int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) * 1024]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+for line in sys.stdin:
+    path = pathlib.Path(line.removesuffix("\\n"))
+    facts = FileFacts(path.name, "inbox", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), datetime.date(1950, 1, 1), datetime.timedelta(hours=1))
+    rows, refused = 0, None
+    try:
+        with path.open("rb") as stream:
+            for event in parse_file(stream, Mapping(), facts):
+                rows += event.batch.num_rows if hasattr(event, "batch") else 0
+    except UnreadableFile as error:
+        refused = str(error)
+    status = pathlib.Path("/proc/self/status").read_text()  # ru_maxrss would count what the process that forked this one held
+    print(json.dumps([rows, refused, int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) * 1024]), flush=True)
 """
 
 
-def outcome(path: Path) -> tuple[int, str | None]:
+Outcome = Callable[[Path], tuple[int, str | None]]
+
+
+@pytest.fixture(scope="module")
+def outcome() -> Iterator[Outcome]:
     """(rows, reason of the refusal) of a file, read in a process that may hold 600 MB and write files of 512 MB."""
     if not _STATUS.exists():
         pytest.skip(f"{_STATUS} is not here: only there does the kernel tell the most memory that a process held")
-    ran = subprocess.run([sys.executable, "-c", _READER, str(path), path.name, str(_MOST_WRITTEN)], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    rows, refused, resident = json.loads(ran.stdout)
-    assert resident < _MOST_RESIDENT, f"{resident >> 20} MB were resident"
-    return rows, refused
+    command = [sys.executable, "-c", _READER, str(_MOST_WRITTEN)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        asked, answers = reader.stdin, reader.stdout
+        assert asked
+        assert answers
+
+        def read_there(path: Path) -> tuple[int, str | None]:
+            print(path, file=asked, flush=True)
+            said = answers.readline()
+            assert said, f"the process that reads died of {path.name}"
+            rows, refused, resident = json.loads(said)
+            assert resident < _MOST_RESIDENT, f"{resident >> 20} MB were resident"
+            return rows, refused
+
+        yield read_there
+        asked.close()
 
 
 def zipped(**members: bytes) -> bytes:
@@ -136,7 +153,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "matryoshka.zip": (lambda: zipped(inner__zip=zipped(a__csv=LEVEL)), "In inner.zip: There is an archive within the zip file"),
     "matryoshka.tar.gz": (lambda: gzip.compress(tarred(("inner.tar", tarred(("a.csv", LEVEL))))), "In inner.tar: There is an archive within"),
     "matryoshka.gz": (lambda: gzip.compress(gzip.compress(LEVEL)), "archive within the gzip file"),
-    "bad member.zip": (lambda: zipped(a__csv=LEVEL, b__csv=b"%PDF-1.7"), "In b.csv: The file is a PDF"),
+    "bad members.zip": (lambda: zipped(a__csv=b"\0", b__csv=b"%PDF-1.7"), "In a.csv: The file holds nothing but .*None of its 2 members"),
     "lying footer.parquet": (lying_footer, "damaged"),
     "endless footer.parquet": (footer_of_any_length, "truncated or damaged"),
     "mixed units.csv": (lambda: b"time,level [m],level [ft]\n2020-01-01T00:00:00Z,1,2\n2020-01-01T01:00:00Z,3,3\n", "would be one series"),
@@ -144,7 +161,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_poison_is_refused_with_its_reason(name: str, tmp_path: Path) -> None:
+def test_poison_is_refused_with_its_reason(name: str, tmp_path: Path, outcome: Outcome) -> None:
     """The file as a whole, in bounded memory, with a message that says what is wrong and, in an archive, with which member."""
     make, reason = REFUSED[name]
     path = tmp_path / name
@@ -162,7 +179,7 @@ def test_a_row_in_another_unit_is_rejected_with_its_reason() -> None:
     assert (row.source_row, "the unit 'ft' differs from 'm'" in row.reason) == (3, True)
 
 
-def test_ten_gigabytes_of_zeros_in_ten_megabytes_are_refused_early(tmp_path: Path) -> None:
+def test_ten_gigabytes_of_zeros_in_ten_megabytes_are_refused_early(tmp_path: Path, outcome: Outcome) -> None:
     """After some 64 MB, not when the disk is full."""
     path = tmp_path / "zeros.csv.gz"
     member = gzip.compress(bytes(256 << 20), mtime=0)  # gzip may hold several members, one after the other
@@ -176,7 +193,7 @@ def test_ten_gigabytes_of_zeros_in_ten_megabytes_are_refused_early(tmp_path: Pat
 
 
 @pytest.mark.parametrize("start", [LEVEL, LEVEL.decode().encode("utf-16"), b'{"time": 1, "level": "'], ids=["text", "utf-16", "json"])
-def test_an_endless_line_is_refused(start: bytes, tmp_path: Path) -> None:
+def test_an_endless_line_is_refused(start: bytes, tmp_path: Path, outcome: Outcome) -> None:
     """400 MB without a line break, after a good beginning."""
     path = tmp_path / "endless.csv"
     with path.open("wb") as made:
@@ -227,7 +244,7 @@ ROWS = (
 )
 
 
-def test_a_workbook_with_links_to_others_is_read_as_it_was_saved(tmp_path: Path) -> None:
+def test_a_workbook_with_links_to_others_is_read_as_it_was_saved(tmp_path: Path, outcome: Outcome) -> None:
     """The value that Excel saved beside the formula is taken; nothing is fetched. What it declares of its size is not believed."""
     link = f'<externalLink xmlns="{_MAIN}"><externalBook xmlns:r="{_OFFICE}" r:id="r1"/></externalLink>'
     target = (
@@ -244,7 +261,7 @@ def test_a_workbook_with_links_to_others_is_read_as_it_was_saved(tmp_path: Path)
     assert outcome(path) == (2, None)
 
 
-def test_a_workbook_with_a_cell_in_its_last_corner_is_refused(tmp_path: Path) -> None:
+def test_a_workbook_with_a_cell_in_its_last_corner_is_refused(tmp_path: Path, outcome: Outcome) -> None:
     """A reader that holds the rectangle of all cells would need 17 billion of them."""
     path = tmp_path / "corner.xlsx"
     path.write_bytes(workbook(f'<sheetData>{ROWS}<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'))
