@@ -29,6 +29,7 @@ from water_pipelines.parsers.source import (
 from water_pipelines.parsers.waterml_json import read_json
 
 _HRS = re.compile(r"^#.*Hydrologic Reference Stations", re.MULTILINE)
+_UNIT = re.compile(r"streamflow\s*\(([^()]+)\)", re.IGNORECASE)
 _STATION = re.compile(r'"?([^",#]*?)\s*\((\w{5,})\)"?\s*$')
 _PLACE = re.compile(r'([\d.]+)\s*,?\s*"?degrees\s*(E|W)"?\s*,\s*([\d.]+)\s*,?\s*"?degrees\s*(S|N)', re.IGNORECASE)
 _WEATHER = {
@@ -55,7 +56,7 @@ class BomReference:
     """Daily streamflow with quality codes."""
 
     name = "bom-reference"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -70,6 +71,7 @@ class BomReference:
 def _flows(stream: BinaryIO, mapping: Mapping) -> Iterator[Told]:
     station: Station | None = None
     place: dict[str, float] = {}
+    stated_unit: str | None = None
     channel: Channel | None = None
     at: dict[str, int] = {}
     width, separator = 0, ","
@@ -78,6 +80,8 @@ def _flows(stream: BinaryIO, mapping: Mapping) -> Iterator[Told]:
             if found := _PLACE.search(line.text):
                 east, south = (-1 if found[2].upper() == "W" else 1), (-1 if found[4].upper() == "S" else 1)
                 place = position(south * (number_of(found[3]) or 0.0), east * (number_of(found[1]) or 0.0))
+            elif found := _UNIT.search(line.text):
+                stated_unit = found[1].strip()
             elif station is None and (found := _STATION.search(line.text.rstrip(", "))):
                 station = Station(found[2], {"name": found[1].strip()})
             continue
@@ -88,12 +92,12 @@ def _flows(stream: BinaryIO, mapping: Mapping) -> Iterator[Told]:
             header = cells_of(line.text, separator)
             width, keys = len(header), [names.key(cell) for cell in header]
             at = {
-                role: next((n for n, key in enumerate(keys) if word in key), -1)
-                for role, word in (("date", "date"), ("value", "flow"), ("code", "code"))
+                role: next((n for n, key in enumerate(keys) if word in key or key == short), -1)
+                for role, word, short in (("date", "date", ""), ("value", "flow", "q"), ("code", "code", ""))
             }
             if station is None or at["date"] < 0 or at["value"] < 0:
                 raise UnreadableFile("The file of the Hydrologic Reference Stations lacks its station or the header Date, Flow (...), Bureau QCode.")
-            unit = names.split_unit(header[at["value"]])[1]
+            unit = names.split_unit(header[at["value"]])[1] or stated_unit
             channel = Channel(
                 Station(station.natural_id, {**station.attributes, **place, "network": "HRS"}),
                 "discharge",

@@ -30,6 +30,8 @@ def refuse(head: Head) -> None:
     for magic, message in _MAGIC:
         if start.startswith(magic):
             raise UnreadableFile(message)
+    if start.startswith(b"# Title :") and re.search(rb"^file,.*\bdate_update\s*$", start[:8192], re.MULTILINE):
+        raise UnreadableFile("The file is an index of the Argo archive: it lists files and holds no data. Drop the profile files that it names.")
     page = re.search(rb"<!doctype\s+html|<html[\s>]", start[:8192], re.IGNORECASE)
     if page is not None:
         title = re.search(rb"<title[^>]*>(.*?)</title>", start, re.IGNORECASE | re.DOTALL)

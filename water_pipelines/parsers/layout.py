@@ -21,15 +21,8 @@ from water_pipelines.parsers.times import recognise
 _NUMBER = r"^\s*[<>]?=?\s*[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?\s*$"
 _NUMBERS_SHARE = 0.5
 """Share of numbers from which an unmapped column counts as values: words among them are rejected one by one."""
-_PARTS_OF_TIME = (
-    (names.YEAR, 1000, 2999),
-    (names.MONTH, 1, 12),
-    (names.DAY, 1, 31),
-    (names.HOUR, 0, 24),
-    (names.MINUTE, 0, 59),
-    (names.SECOND, 0, 60),
-)
-_PARTS_OF_A_DATE = 3
+_PARTS_OF_DATE = ((names.YEAR, 1000, 2999), (names.MONTH, 1, 12), (names.DAY, 1, 31))
+_PARTS_OF_CLOCK = ((names.HOUR, 0, 24), (names.MINUTE, 0, 59), (names.SECOND, 0, 60))
 
 
 @dataclass(frozen=True)
@@ -339,19 +332,23 @@ def _find_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
 
 
 def _find_parts_of_time(columns: _Columns, sample: pl.DataFrame) -> tuple[int, ...]:
-    """Columns of year, month and day side by side, and of the hour, minute and second behind them, where no other column tells the time."""
+    """Columns of year, month and day, and of hour, minute and second in this order behind them, where no other column tells the time."""
     keys = [names.key(header) for header in columns.headers]
     free = columns.free()
     if any(keys[position] in names.TIME or _is_share(sample, position, _is_time) for position in free):
         return ()
-    first = next((position for position in free if keys[position] in _PARTS_OF_TIME[0][0]), None)
-    found: list[int] = []
-    for position, (words, least, most) in enumerate(_PARTS_OF_TIME, start=first or 0):
-        if position not in free or keys[position] not in words or not _is_between(sample.to_series(position), least, most):
+
+    def holds(position: int, words: frozenset[str], least: int, most: int) -> bool:
+        return position in free and keys[position] in words and _is_between(sample.to_series(position), least, most)
+
+    date = [next((position for position in free if holds(position, *part)), None) for part in _PARTS_OF_DATE]
+    found = [position for position in date if position is not None]
+    if len(found) < len(date) or len({*found}) < len(date):
+        return ()
+    for position, part in enumerate(_PARTS_OF_CLOCK, start=max(found) + 1):
+        if not holds(position, *part):
             break
         found.append(position)
-    if len(found) < _PARTS_OF_A_DATE:
-        return ()
     columns.taken |= set(found)
     return tuple(found)
 

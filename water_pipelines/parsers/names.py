@@ -22,7 +22,7 @@ TIME = _words(
 DATE = _words("date datum fecha data day yyyymmdd messdatum peildatum dato")
 CLOCK = _words("time zeit tijd tid heure hora ora uhrzeit clock timeofday")
 HOUR = _words("hh hour hr hourofday stunde uur timme heure hora ora")
-YEAR = _words("year yr yyyy yy jahr jaar annee année año anno ano")
+YEAR = _words("year yr yyyy yy jahr jaar annee année año agno anno ano")
 MONTH = _words("month mo mon mnth mm monat maand mois mes mese mês")
 DAY = _words("day dy dd tag dag jour dia día giorno")
 MINUTE = _words("minute minutes min mn mi mm")
@@ -34,7 +34,7 @@ VALUE = _words(
 STATION = _words(
     """station stationid stationcode stationnumber stationno stationnr site siteid sitecode sitenumber siteno gauge gaugeid gaugeno node nodeid
     location locationid locationcode platform monitoringlocationid naturalid thing thingid stn stationsid stationsnummer codestation
-    stationreference"""
+    stationreference bureauofmeteorologystationnumber estacion codigoestacion codigodelaestacion"""
 )
 STATION_NAME = _words("stationname sitename locationname name")
 PROPERTY = _words(

@@ -58,6 +58,11 @@ KNMI = "# HH        : tijd (uur UTC)\n# STN,YYYYMMDD,   HH,    T\n  260,20210101
 KNMI_PROSE = "BRON: KNMI, De Bilt\nOpmerking: niet homogeen, zie de site\n\n" + KNMI.replace("T\n", "T\n\n")
 NDBC = "#YY  MM DD hh mm WSPD  WTMP\n#yr  mo dy hr mn m/s   degC\n2024 01 02 00 50 4.0  12.1\n2024 01 02 01 50 4.1  12.2\n"
 DAYS_IN_COLUMNS = "Year,Mnth,Day,Q (m3/s)\n2020,1,13,3.4\n2020,1,14,3.5\n"
+HRS_2013 = (
+    '#,"Hydrologic Reference Stations"\n#\n#,"Daily streamflow (ML/day) and quality code"\n#,"Cotter River at Gingera (410730)"\n'
+    '#,"Location:", 148.8212,"degrees E", 35.5917,"degrees S"\nDate,Q,QCode\n1963-07-05,127.312,10\n'
+)
+CHILE = "codigo_estacion,agno,mes,dia,valor\n05410002,2022,1,31,15.5\n"
 DINO_2015 = (
     "Titel: \nReferentie: Maaiveld (MV)\n\nLOCATIE,FILTERNUMMER,EXTERNE AANDUIDING,X-COORDINAAT,Y-COORDINAAT,START DATUM,EIND DATUM\n"
     "B58A0092,005,58AP0092,186924,372026,1979/02/28,1991/11/16\n\n"
@@ -143,6 +148,8 @@ READ = {
         "{time_zone: UTC, station: A}",
         ["A/q m3/s 01-13T00:00:00 3.4", "A/q m3/s 01-14T00:00:00 3.5"],
     ),
+    "BoM reference stations of 2013": (HRS_2013, "time_zone: UTC", ["410730/discharge ML/day 07-05T00:00:00 127.312 10"]),
+    "year, month and day in Spanish": (CHILE, "{time_zone: UTC, property: discharge}", ["05410002/discharge None 01-31T00:00:00 15.5"]),
     "DINO before 2015": (
         DINO_2015,
         "time_zone: UTC",

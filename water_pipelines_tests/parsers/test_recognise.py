@@ -43,6 +43,7 @@ def test_content_tells_the_kind(content: bytes, parser: str, kind: str) -> None:
         (b"CDF\x01" + bytes(40), "NetCDF"),
         (b"\x89HDF\r\n", "HDF5"),
         (b"\x89PNG\r\n", "picture"),
+        (b"# Title : Profile directory file\nfile,date,latitude,date_update\naoml/1.nc,20200101,1,20210101\n", "an index of the Argo archive"),
         (b"7z\xbc\xaf'\x1c", "Pack it as zip"),
         (b"\x00\x01\x02\xff" * 200, "binary"),
     ],
