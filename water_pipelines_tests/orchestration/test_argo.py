@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import dagster as dg
 import netCDF4
@@ -21,7 +22,9 @@ from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import SETTLED, compute_units, settle
-from water_pipelines.parsers.contract import UnreadableFile
+from water_pipelines.parsers import recognise
+from water_pipelines.parsers.contract import Event, FileFacts, Head, UnreadableFile
+from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.storage.served import argo
 from water_pipelines.storage.served.reading import reading
 from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
@@ -106,6 +109,34 @@ def test_a_profile_without_salinity_and_an_empty_cast_are_kept(platform: Platfor
     settled(platform)
     assert rows(platform, CURRENT) == [(f"{FLOAT}_001", "R", 12, ["PRES", "TEMP"]), (f"{FLOAT}_002", "R", 0, ["PRES", "TEMP"])]
     assert rows(platform, "select count(*) from core.argo_flagged_level where psal_flag = 9 and temp_flag = 1") == [(12,)]
+
+
+def test_the_content_of_a_file_is_recognised_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever road it takes: alone, in a group, or as a member of an archive, which is looked at itself, too."""
+    seen = _Looks()
+    monkeypatch.setattr(recognise, "PARSERS", (seen, *recognise.PARSERS))
+    platform.store.put("inbox/level.csv", b"time,station,property,unit,value\n2026-01-01T00:00Z,A,stage,m,1\n")
+    load_at_once(platform, {"1.nc": netcdf([cast(1)]), "2.nc": netcdf([cast(2)]), "large.bin": netcdf([cast(3)])})
+    assert len(seen.heads) == 4
+    load(platform, {"two.zip": zipped({"3.nc": netcdf([cast(4)]), "4.nc": netcdf([cast(5)])})})
+    assert len(seen.heads) == 7
+    assert rows(platform, "select count(*) from core.argo_profile") == [(5,)]
+
+
+class _Looks:
+    """A parser that knows no file, and notes which it was asked about."""
+
+    name, version, kind = "looks", "1", "observations"
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+
+    def recognises(self, head: Head) -> bool:
+        self.heads.append(head.start[:16])
+        return False
+
+    def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
+        raise NotImplementedError
 
 
 class TestBadFiles:

@@ -51,15 +51,18 @@ def is_small(file: SourceFile) -> bool:
     return file.kind == "data" and file.name.lower().endswith(_NAMES) and file.bytes <= _SMALL_BYTES
 
 
-def is_argo(parser: Parser, stream: BinaryIO) -> bool:
+def is_argo(platform: Platform, file: SourceFile, parser: Parser) -> bool:
     """Whether what a parser recognised is for this module: a file of the Argo archive, or a zip of such files."""
-    return parser.kind == "argo" or (parser.name == "zip" and holds_netcdf(stream))
+    if parser.name != "zip":
+        return parser.kind == "argo"
+    with platform.store.open(file.key) as stream:
+        return holds_netcdf(stream)
 
 
-def load_one(platform: Platform, file: SourceFile, facts: FileFacts, scratch: Path) -> Loaded:
-    """Load a file that is held; `UnreadableFile` where it is at fault as a whole."""
+def load_one(platform: Platform, file: SourceFile, facts: FileFacts, parser: Parser, scratch: Path) -> Loaded:
+    """Load a file that is held, by the parser that recognised it; `UnreadableFile` where it is at fault as a whole."""
     with ExitStack() as kept:
-        parsed = read(platform, file, facts, kept, scratch)
+        parsed = read(platform, file, facts, kept, scratch, parser)
         (loaded,) = argo.load(platform.database, [parsed], _edges(platform))
     return loaded
 
@@ -100,7 +103,7 @@ def _read_all(platform: Platform, files: Sequence[tuple[SourceFile, FileFacts]])
     for file, facts in files:
         try:
             with ExitStack() as kept:
-                parsed.append(read(platform, file, facts, kept, None))
+                parsed.append(read(platform, file, facts, kept))
         except UnreadableFile as error:
             log.warning("%s is set aside: %s", file.name, error)
             source_files.refuse(platform.database, file.arrival, status="quarantined", error=str(error))
@@ -135,13 +138,16 @@ def _edges(platform: Platform) -> list[Edge]:
         return edges(connection, "core/argo_level")
 
 
-def read(platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack, scratch: Path | None) -> ArgoFile:
+def read(
+    platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack, scratch: Path | None = None, parser: Parser | None = None
+) -> ArgoFile:
     """A file as its load takes it.
 
     Parameters
     ----------
     kept : closes what a large file needs, once it was loaded.
     scratch : the folder in which a large file, or an archive, is spooled; none keeps the file in memory.
+    parser : what recognised the file; none where nobody has looked at it.
 
     Raises
     ------
@@ -152,7 +158,7 @@ def read(platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack
 
     rejected: list[tuple[int, str, str]] = []
     with platform.store.open(file.key) as stream:
-        parser = find_parser(stream, Mapping())
+        parser = parser or find_parser(stream, Mapping())
         stream.seek(0)
         members: _Members = _OnDisk(kept, scratch) if scratch is not None else _InMemory()
         if parser.name == "zip":
