@@ -761,6 +761,28 @@ class ChangePage(Shape):
     complete: bool = Field(description="Whether nothing more had happened up to `cursor`.")
 
 
+class ArgoChange(Shape):
+    """What one change did to the casts of a float."""
+
+    change: int
+    recorded_at: datetime
+    kind: Literal["added", "changed", "withdrawn", "flagged"] = Field(
+        description="changed: another version of the cast is current; flagged: our flags of it may be others than before."
+    )
+    wmo: int
+    casts: int
+    first_cycle: int
+    last_cycle: int
+
+
+class ArgoChangePage(Shape):
+    """What happened, in the order of changes."""
+
+    items: list[ArgoChange]
+    cursor: int = Field(description="The last change that is told; `since` of the next question.")
+    complete: bool = Field(description="Whether nothing more had happened up to `cursor`.")
+
+
 class Health(Shape):
     """The API answers."""
 
@@ -1511,6 +1533,21 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
                 "start_at": "2026-03-01T00:00:00Z",
                 "end_at": "2026-03-02T00:00:00Z",
                 "rows": 4,
+            }
+        ],
+        "cursor": 42,
+        "complete": True,
+    },
+    ArgoChangePage: {
+        "items": [
+            {
+                "change": 42,
+                "recorded_at": "2026-03-01T12:00:03Z",
+                "kind": "changed",
+                "wmo": 6903247,
+                "casts": 3,
+                "first_cycle": 12,
+                "last_cycle": 13,
             }
         ],
         "cursor": 42,

@@ -16,16 +16,17 @@ import pytest
 
 from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.orchestration.assets.argo import argo_facts, argo_flag, argo_summary
-from water_pipelines.orchestration.operations import argo_flagging
-from water_pipelines.orchestration.operations.acts import CannotAct, withdrawal
+from water_pipelines.orchestration.operations import acts, argo_flagging
+from water_pipelines.orchestration.operations.acts import CannotAct
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import SETTLED, compute_units, settle
 from water_pipelines.parsers import recognise
 from water_pipelines.parsers.contract import Event, FileFacts, Head, UnreadableFile
+from water_pipelines.parsers.facts import ActFact
 from water_pipelines.parsers.mapping import Mapping
-from water_pipelines.storage.served import argo
+from water_pipelines.storage.served import argo, argo_changes
 from water_pipelines.storage.served.reading import reading
 from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
 from water_pipelines_tests.clients.test_llm import Model, completion, serving
@@ -377,12 +378,96 @@ def test_the_assets_show_casts_tracks_and_the_agreement(platform: Platform) -> N
     }
 
 
-def test_a_file_of_argo_is_replaced_and_never_withdrawn(platform: Platform) -> None:
-    """Withdrawing one would leave its casts as they are; so it is refused, with what to do."""
-    load(platform, {"R.nc": netcdf([cast(1)])})
-    arrival = str(rows(platform, "select arrival from raw.source_file where name = 'R.nc'")[0][0])
-    with pytest.raises(CannotAct, match=r"R\.nc is of Argo"):
-        withdrawal(platform, [arrival], reason="", at=datetime(2026, 1, 1, tzinfo=UTC))
+class TestWithdrawal:
+    """A file that is taken out leaves what the remaining files say; asking first changes nothing."""
+
+    def test_a_delayed_file_gives_way_to_the_versions_that_it_replaced(self, platform: Platform, rebuilt: Platform, tmp_path: Path) -> None:
+        """D of cycle 1, alone with cycle 2, goes: R's values are back, cycle 2 is gone, flags follow, and a reinstatement undoes it all."""
+        other = {name: (shared("argo") / f"argopy-data/dac/aoml/5900446/5900446_{name}.nc").read_bytes() for name in ("Rtraj", "Dtraj", "meta")}
+        load(
+            platform,
+            {
+                "Rtraj.nc": other["Rtraj"],
+                "R.nc": netcdf([cast(1, warmer=30.0)]),
+                "R2.nc": netcdf([cast(1, warmer=30.0)], levels=13),
+                "B.nc": bgc([oxygen(1)]),
+            },
+        )
+        settled(platform)
+        only_r = stored(platform)
+        load(platform, {"D.nc": netcdf([delayed(1), delayed(2)]), "meta.nc": other["meta"], "Dtraj.nc": other["Dtraj"]})
+        settled(platform)
+        whole, change = stored(platform), _change(platform)
+        assert whole["positions"] != only_r["positions"]
+        asked = acts.ask(platform, _taken(platform, "D.nc", "meta.nc", "Dtraj.nc"))
+        assert (stored(platform), _change(platform)) == (whole, change)
+        done = acts.do(platform, _taken(platform, "D.nc", "meta.nc", "Dtraj.nc"))
+        assert done.counts == asked.counts == {"files": 3, "casts withdrawn": 1, "casts replaced": 1, "floats": 2}
+        assert done.stale[FLAG] == 2
+        settled(platform)
+        assert stored(platform) == only_r
+        assert again(platform) == {}
+        with reading(platform.database, change) as then, reading(platform.database) as now:
+            of_then, of_now = (argo.find_profile(state, f"{FLOAT}_001") for state in (then, now))
+            assert (of_then["data_mode"], of_now["data_mode"]) == ("D", "R")
+            assert [argo.levels(state, of).parameters["TEMP"]["raw"][0] for state, of in ((then, of_then), (now, of_now))] == pytest.approx(
+                [15.05, 45.05]
+            )
+            assert [argo.levels(state, of).parameters["TEMP"]["flag"][0] for state, of in ((then, of_then), (now, of_now))] == [1, 4]
+            assert [each["file"] for each in argo.revisions(now, of_now)] == ["R.nc", "R2.nc", "B.nc"]
+            assert [(each["is_current"], each["file"]) for each in argo.revisions(then, of_then)][-1] == (True, "D.nc")
+            told, _ = argo_changes.page(now, change, 100)
+        assert [(each["kind"], each["casts"], each["first_cycle"]) for each in told] == [("changed", 1, 1), ("withdrawn", 1, 2), ("flagged", 1, 1)]
+        acts.do(platform, acts.reinstatement(platform, _arrivals(platform, "D.nc", "meta.nc", "Dtraj.nc"), reason="", at=AT))
+        settled(platform)
+        assert stored(platform) == whole
+        acts.do(platform, _taken(platform, "R2.nc", "D.nc"))
+        settled(platform)
+        assert rows(platform, "select core_arrival from core.argo_profile") == [(int(_arrivals(platform, "R.nc")[0]),)]
+        rebuild(rebuilt)
+        assert stored(rebuilt) == stored(platform)
+
+    def test_what_no_other_file_speaks_of_is_gone(self, platform: Platform) -> None:
+        """The only file of a float, its BGC file and a grey list: casts, flags, positions and the float go, and a list before is in force."""
+        header = "PLATFORM_CODE,PARAMETER_NAME,START_DATE,END_DATE,QUALITY_CODE,COMMENT,DAC\n"
+        load(platform, {"a.nc": netcdf([cast(1)]), "old.txt": f"{header}{FLOAT},PSAL,20200101,,3,drift,IF\n".encode()})
+        settled(platform)
+        before = stored(platform)
+        load(
+            platform,
+            {
+                "b.zip": zipped({"b.nc": netcdf([cast(1, wmo="6900002")]), "Bb.nc": bgc([oxygen(1, wmo="6900002")])}),
+                "new.txt": f"{header}6900002,TEMP,20200101,,4,broken,IF\n".encode(),
+            },
+        )
+        settled(platform)
+        assert rows(platform, f"select count(*) from core.argo_flag where wmo = {FLOAT}") == [(0,)]
+        acts.do(platform, _taken(platform, "b.zip", "new.txt"))
+        settled(platform)
+        assert stored(platform) == before
+        assert rows(platform, f"select count(*) from core.argo_flag where wmo = {FLOAT}") == [(12,)]
+
+    def test_files_of_both_kinds_are_not_withdrawn_at_once(self, platform: Platform) -> None:
+        """One change is of one kind; both are named in the refusal."""
+        platform.store.put("inbox/level.csv", b"time,station,property,unit,value\n2026-01-01T00:00Z,A,stage,m,1\n")
+        load(platform, {"a.nc": netcdf([cast(1)])})
+        with pytest.raises(CannotAct, match=r"level\.csv"):
+            _taken(platform, "a.nc", "level.csv")
+
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _arrivals(platform: Platform, *names: str) -> list[str]:
+    return [str(rows(platform, f"select arrival from raw.source_file where name = '{name}'")[0][0]) for name in names]
+
+
+def _taken(platform: Platform, *names: str) -> ActFact:
+    return acts.withdrawal(platform, _arrivals(platform, *names), reason="not ours", at=AT)
+
+
+def _change(platform: Platform) -> int:
+    return int(str(rows(platform, "select n from core.clock")[0][0]))
 
 
 class TestSummaries:

@@ -138,6 +138,19 @@ def _edges(platform: Platform) -> list[Edge]:
         return edges(connection, "core/argo_level")
 
 
+def reread(platform: Platform, file: SourceFile, facts: FileFacts, scratch: Path) -> ArgoFile:
+    """A file that was loaded, to be read anew whenever its members are asked for: of many such files one at a time is held.
+
+    Its members raise `UnreadableFile` where the present parsers refuse it.
+    """
+
+    def members() -> Iterator[Member]:
+        with ExitStack() as kept:
+            yield from read(platform, file, facts, kept, scratch).members()
+
+    return ArgoFile(file, members, [], "", "")
+
+
 def read(
     platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack, scratch: Path | None = None, parser: Parser | None = None
 ) -> ArgoFile:

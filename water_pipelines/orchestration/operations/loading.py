@@ -35,6 +35,7 @@ from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.parsers.sensorthings import Page
 from water_pipelines.parsers.servers import InvalidServers, read_servers
 from water_pipelines.storage import loads, room, rule_sets, sensorthings, series_changes, source_files
+from water_pipelines.storage.argo import ArgoFile
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded, Parsed
@@ -341,6 +342,12 @@ def reparse(platform: Platform, arrival: int) -> Spool:
         spool.close()
         raise
     return spool
+
+
+def reread_argo(platform: Platform, arrival: int) -> ArgoFile:
+    """A landed file of Argo, to be read again."""
+    file = source_files.get(platform.database, arrival)
+    return argo.reread(platform, file, _facts(platform, file), _scratch(platform))
 
 
 def _mapping(file: SourceFile) -> Mapping:

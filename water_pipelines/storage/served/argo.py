@@ -70,20 +70,21 @@ select c.part, c.data_mode, c.levels, c.member, c.arrival, f.job_id as dataset, 
 from raw.argo_cast as c join raw.source_file as f using (arrival)
 join lateral (select min(change) as change from raw.load where arrival = c.arrival) as l on l.change <= %(number)s
 where (c.wmo, c.cycle, c.direction, c.product, c.cast_number) = (%(wmo)s, %(cycle)s, %(direction)s, %(product)s, %(cast)s)
+    and (f.withdrawn_at is null or f.withdrawn_at > %(number)s)
 order by c.arrival, c.part, c.member
 """
 
 _LEVELS = """
-select * from (
-    select {columns} from core.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
-    union select {columns} from history.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
-) as l order by l.level
+select distinct on (l.level) l.* from (
+    select {columns}, null::bigint as until from core.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
+    union all select {columns}, until from history.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
+) as l order by l.level, l.until desc nulls first
 """
 _OTHERS = """
-select * from (
-    select {columns} from core.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
-    union select {columns} from history.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
-) as l order by l.parameter_id, l.level
+select distinct on (l.parameter_id, l.level, l.arrival) l.* from (
+    select arrival, {columns}, null::bigint as until from core.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
+    union all select arrival, {columns}, until from history.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
+) as l order by l.parameter_id, l.level, l.arrival, l.until desc nulls first
 """
 _FLAGS = "select g.parameter_id, g.level, g.flag, g.failed from {flags} as g where g.wmo = %(wmo)s and g.profile_id = %(profile)s order by 1, 2"
 
