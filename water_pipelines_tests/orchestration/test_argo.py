@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from water_pipelines.parsers.facts import ActFact
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.storage.served import argo, argo_changes
 from water_pipelines.storage.served.reading import reading
-from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
+from water_pipelines_tests.argo_world import FLOAT, archived, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
 from water_pipelines_tests.clients.test_llm import Model, completion, serving
 from water_pipelines_tests.orchestration.histories import rows, settled
 from water_pipelines_tests.parsers.argo_files import as_netcdf4
@@ -143,30 +144,55 @@ class _Looks:
 class TestBadFiles:
     """What cannot be read is set aside with a reason, and what is beside it is loaded."""
 
-    def test_in_a_zip_the_good_members_are_loaded_and_the_bad_ones_named(self, platform: Platform) -> None:
-        """An error page, a truncated file, one without JULD, a traversal, a member twice: each is a rejected row; the two good files load."""
+    @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tar.zst"])
+    def test_in_an_archive_the_good_members_are_loaded_and_the_bad_ones_named(self, platform: Platform, suffix: str) -> None:
+        """An error page, a truncated file, one without JULD, a traversal, a member twice, an archive: each is a rejected row; two good ones load."""
         good = netcdf([cast(1)])
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            packed = _with_duplicate(
-                {
-                    "dac/6900001/R6900001_001.nc": good,
-                    "dac/R6900001_002.nc": b"<!DOCTYPE html><html><title>503</title></html>",
-                    "dac/R6900001_003.nc": good[:700],
-                    "dac/R6900001_004.nc": netcdf([cast(4)], without=["JULD"]),
-                    "../../R6900001_005.nc": netcdf([cast(5)]),
-                    "README.txt": b"time,value\n2020-01-01T00:00Z,1\n",
-                    "dac/R6900001_006.nc": netcdf([cast(6)]),
-                }
-            )
-        load(platform, {"drop.zip": packed})
-        assert status_of(platform, "drop.zip") == ("succeeded", None, 6)
+        packed = archived(
+            suffix,
+            {
+                "dac/6900001/R6900001_001.nc": good,
+                "dac/R6900001_002.nc": b"<!DOCTYPE html><html><title>503</title></html>",
+                "dac/R6900001_003.nc": good[:700],
+                "dac/R6900001_004.nc": netcdf([cast(4)], without=["JULD"]),
+                "../../R6900001_005.nc": netcdf([cast(5)]),
+                "README.txt": b"time,value\n2020-01-01T00:00Z,1\n",
+                "inner.nc.gz": gzip.compress(good),
+                "__MACOSX/._R6900001_006.nc": b"resource fork",
+                "dac/R6900001_006.nc": netcdf([cast(6)]),
+            },
+            again="dac/6900001/R6900001_001.nc",
+        )
+        load(platform, {f"drop{suffix}": packed})
+        assert status_of(platform, f"drop{suffix}") == ("succeeded", None, 7)
         assert [name for name, *_ in rows(platform, CURRENT)] == [f"{FLOAT}_001", f"{FLOAT}_006"]
         reasons = {str(text): str(reason) for text, reason in rows(platform, "select text, reason from raw.rejected_row order by position")}
         assert "web page titled '503'" in reasons["dac/R6900001_002.nc"]
         assert "JULD" in reasons["dac/R6900001_004.nc"]
         assert "outside of itself" in reasons["../../R6900001_005.nc"]
+        assert "archive within" in reasons["inner.nc.gz"]
         assert "twice" in reasons["dac/6900001/R6900001_001.nc"]
         assert set(reasons) >= {"dac/R6900001_003.nc", "README.txt"}
+
+    def test_a_packed_file_is_what_it_holds_and_a_packed_bomb_is_set_aside(self, platform: Platform) -> None:
+        """A gzip of a cast and one of a grey list load; one of a cast without JULD, a truncated tar and a bomb name what is wrong."""
+        tar = archived(".tar", {"a.nc": netcdf([cast(3)]), "b.nc": netcdf([cast(4)])})
+        grey = f"PLATFORM_CODE,PARAMETER_NAME,START_DATE,END_DATE,QUALITY_CODE,COMMENT,DAC\n{FLOAT},PSAL,20200101,,3,drift,IF\n".encode()
+        dropped = {
+            "good.nc.gz": gzip.compress(netcdf([cast(1)])),
+            "grey.txt.gz": gzip.compress(grey),
+            "bare.nc.gz": gzip.compress(netcdf([cast(2)], without=["JULD"])),
+            "cut.tar.gz": gzip.compress(tar[: len(tar) // 2]),
+            "bomb.tar.gz": gzip.compress(archived(".tar", {"zeros.nc": b"CDF\x01" + bytes(80 << 20)})),
+        }
+        load(platform, dropped)
+        found = {name: status_of(platform, name) for name in dropped}
+        assert [found[name][0] for name in dropped] == ["succeeded", "succeeded", "quarantined", "quarantined", "quarantined"]
+        assert "JULD" in str(found["bare.nc.gz"][1])
+        assert "truncated" in str(found["cut.tar.gz"][1])
+        assert "expands to more than" in str(found["bomb.tar.gz"][1])
+        assert [name for name, *_ in rows(platform, CURRENT)] == [f"{FLOAT}_001"]
+        assert rows(platform, "select count(*) from core.argo_grey_list") == [(1,)]
 
     def test_a_zip_without_any_good_member_is_set_aside(self, platform: Platform) -> None:
         """Nothing is stored, and the reasons are kept."""
@@ -190,16 +216,6 @@ class TestBadFiles:
         load_at_once(platform, {"letters.nc": netcdf([cast(1, wmo="Q69\0\0")]), "nuls.nc": netcdf([cast(1, wmo="\0\0\0")])})
         assert [status_of(platform, name)[0] for name in ("letters.nc", "nuls.nc")] == ["quarantined"] * 2
         assert "PLATFORM_NUMBER" in str(status_of(platform, "letters.nc")[1])
-
-
-def _with_duplicate(members: dict[str, bytes]) -> bytes:
-    import io
-    import zipfile
-
-    packed = io.BytesIO(zipped(members))
-    with zipfile.ZipFile(packed, "a") as archive:
-        archive.writestr(next(iter(members)), b"again")
-    return packed.getvalue()
 
 
 class TestFlags:

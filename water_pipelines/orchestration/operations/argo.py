@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from water_pipelines.domain.argo.casts import Casts, FloatMeta, SurfaceFixes, TechnicalValues
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.archives import holds_netcdf, members_one_by_one
+from water_pipelines.parsers.archives import Packed, Tar, Zip
 from water_pipelines.parsers.contract import Argo, FileFacts, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.storage import argo, source_files
@@ -52,11 +52,11 @@ def is_small(file: SourceFile) -> bool:
 
 
 def is_argo(platform: Platform, file: SourceFile, parser: Parser) -> bool:
-    """Whether what a parser recognised is for this module: a file of the Argo archive, or a zip of such files."""
-    if parser.name != "zip":
+    """Whether what a parser recognised is for this module: a file of the Argo archive, or an archive of such files."""
+    if not isinstance(parser, Packed | Zip | Tar):
         return parser.kind == "argo"
     with platform.store.open(file.key) as stream:
-        return holds_netcdf(stream)
+        return parser.holds_argo(stream)
 
 
 def load_one(platform: Platform, file: SourceFile, facts: FileFacts, parser: Parser, scratch: Path) -> Loaded:
@@ -174,8 +174,8 @@ def read(
         parser = parser or find_parser(stream, Mapping())
         stream.seek(0)
         members: _Members = _OnDisk(kept, scratch) if scratch is not None else _InMemory()
-        if parser.name == "zip":
-            _read_zip(stream, facts, members, rejected)
+        if isinstance(parser, Packed | Zip | Tar):
+            _read_archive(parser, stream, facts, members, rejected)
         else:
             members.add("", list(_contents(parser, stream, facts)) if scratch is None else _contents(parser, stream, facts))
     if not len(members) and rejected:
@@ -184,19 +184,20 @@ def read(
     return ArgoFile(file, lambda: members, rejected, parser.name, parser.version)
 
 
-def _read_zip(stream: BinaryIO, facts: FileFacts, members: _Members, rejected: list[tuple[int, str, str]]) -> None:
+def _read_archive(archive: Packed | Zip | Tar, stream: BinaryIO, facts: FileFacts, members: _Members, rejected: list[tuple[int, str, str]]) -> None:
     from water_pipelines.parsers.recognise import find_parser
 
-    for place, (name, member) in enumerate(members_one_by_one(stream), start=1):
+    for place, (name, member) in enumerate(archive.members(stream), start=1):
         try:
             if isinstance(member, UnreadableFile):
                 raise member
             parser = find_parser(member, Mapping())
             if parser.kind != "argo":
-                raise UnreadableFile("it is no file of the Argo archive, as others in this zip are. Drop it by itself.")
-            member.seek(0)
+                raise UnreadableFile("it is no file of the Argo archive, as others in this archive are. Drop it by itself.")
             members.add(name, _contents(parser, member, facts))
         except UnreadableFile as error:
+            if not name:  # the only one of a packed file
+                raise
             rejected.append((place, name, str(error)))
 
 

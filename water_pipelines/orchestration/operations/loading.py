@@ -257,7 +257,7 @@ def _read(
                     spool.append(event.batch)
                     refused.extend((each.source_row, each.text, each.reason) for each in event.rejected)
                 case Argo():
-                    raise UnreadableFile("The archive holds files of the Argo archive. Drop these as they are, or as a zip.")
+                    raise UnreadableFile("The archive holds files of Argo that are not called .nc or .nc4. Name them so, or drop them as they are.")
                 case SensorStates():
                     said.states += event.states
             at(stream.tell() / max(file.bytes, 1))
