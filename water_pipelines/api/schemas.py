@@ -568,7 +568,10 @@ class DatasetSeries(Shape):
 
 
 class ArgoAgreement(Shape):
-    """How our outcome of a real-time test agrees with what the data centre recorded in HISTORY_QCTEST, by casts that both tested."""
+    """How our outcome of a real-time test, by the rules of the day of the record, agrees with what the data centre recorded in HISTORY_QCTEST.
+
+    Compared are casts that both tested.
+    """
 
     test: int
     name: str
@@ -576,6 +579,7 @@ class ArgoAgreement(Shape):
     agree: int
     ours_only: int = Field(description="Casts that failed by us alone.")
     theirs_only: int = Field(description="Casts that failed by the data centre alone.")
+    rules: list[str] = Field(description="The versions of the tests by which we judged them.")
 
 
 class ArgoSummary(Shape):
@@ -969,6 +973,8 @@ class ArgoRecorded(Shape):
     institution: str
     software: str
     release: str
+    rules: str | None = Field(description="The versions of the tests of its day; null where it records no failures, or before we judged the cast.")
+    failed_by_us: list[str] | None = Field(description="What fails by those rules of ours: what the record is compared with.")
 
 
 class ArgoTests(Shape):
@@ -1174,7 +1180,15 @@ _ARGO_FLOAT: dict[str, Any] = {
     "launch": {"at": "2018-10-05T06:00:00Z", "latitude": 34.5, "longitude": 25.1},
     "last_position": {"at": "2022-07-19T10:47:00Z", "latitude": 34.8, "longitude": 25.4},
 }
-_ARGO_AGREEMENT: dict[str, Any] = {"test": 9, "name": "spike", "compared": 108, "agree": 107, "ours_only": 0, "theirs_only": 1}
+_ARGO_AGREEMENT: dict[str, Any] = {
+    "test": 9,
+    "name": "spike",
+    "compared": 108,
+    "agree": 107,
+    "ours_only": 0,
+    "theirs_only": 1,
+    "rules": ["manual 3.0 (2016)"],
+}
 _ARGO_PROFILE: dict[str, Any] = {
     "id": "6903247_001",
     "wmo": 6903247,
@@ -1436,6 +1450,8 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
                 "institution": "IF",
                 "software": "COQC",
                 "release": "3.2",
+                "rules": "manual 3.0 (2016)",
+                "failed_by_us": ["spike"],
             },
         },
         "levels": {"level": [0, 1], "parameters": {"TEMP": _ARGO_TEMP}},

@@ -292,6 +292,19 @@ class TestFlags:
         settled(platform)
         assert stored(platform)["flags"] == before
 
+    def test_records_are_met_by_the_rules_of_their_day(self, platform: Platform) -> None:
+        """A fall of 15 dbar failed test 8 in 2019 and does not today: flags go by today, the comparison with the record by its day."""
+        falls = {"HISTORY": [("QCP$", "FFFE", "20190301000000", "IN", "INQC", "4.0"), ("QCF$", "100", "20190301000000", "IN", "INQC", "4.0")]}
+        of_2019 = cast(1, **falls)
+        of_2019["PRES"][8] = 60.0
+        load(platform, {"1.nc": netcdf([of_2019]), "2.nc": netcdf([cast(2)])})
+        settled(platform)
+        assert rows(platform, "select failed & 256, recorded_failed & 256, recorded_rules, rules like '%changes of 2024;%' from core.argo_evaluation"
+                              " order by recorded_rules desc") == [(0, 256, "manual 3.0 (2016)", True), (0, 0, "", True)]  # fmt: skip
+        with reading(platform.database) as state:
+            (of_test_8,) = [each for each in argo.agreement(state, NUMBER) if each["test"] == 8]
+        assert of_test_8 == {"test": 8, "compared": 1, "agree": 1, "ours_only": 0, "theirs_only": 0, "rules": ["manual 3.0 (2016)"]}
+
     @pytest.mark.parametrize("text", [b"era: never", b"settings: {reversal: deep}", b"- 8", b"settings: {nothing: 1}", b"\xff"])
     def test_a_file_that_chooses_no_rules_is_refused(self, platform: Platform, text: bytes) -> None:
         """With the eras that there are."""

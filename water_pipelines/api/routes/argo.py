@@ -294,6 +294,8 @@ def _tests(found: dict[str, Any]) -> dict[str, Any]:
             "institution": recorded["institution"],
             "software": recorded["software"],
             "release": recorded["release"],
+            "rules": found["recorded_rules"] or None,
+            "failed_by_us": names_of(found["recorded_failed"]) if found["recorded_rules"] else None,
         },
     }
 

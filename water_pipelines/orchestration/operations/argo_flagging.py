@@ -62,13 +62,15 @@ def judge(snapshot: Snapshot, wmos: Sequence[int], rules: Rules) -> list[Judged]
 
 
 def _judge(stored: StoredCasts, metas: Mapping[str, FloatMeta], grey: Any, arrived: Any, rules: Rules) -> Judged:
+    from water_pipelines.domain.argo.records import failed_then
     from water_pipelines.domain.argo.run import Beside, flag_casts
     from water_pipelines.parsers.argo_land import land_mask
 
     land = land_mask()
     # a later date than the arrival of its file is impossible, whenever a cast is judged
     beside = Beside(arrived, land, grey, _profile_pressure(stored, metas), _old_rbr(stored, metas))
-    return Judged(stored, flag_casts(stored.casts, beside, rules), f"{rules.name}; land by {land.variant}")
+    flags = flag_casts(stored.casts, beside, rules)
+    return Judged(stored, flags, f"{rules.name}; land by {land.variant}", failed_then(stored.casts, beside, (rules, flags)))
 
 
 def _profile_pressure(stored: StoredCasts, metas: Mapping[str, FloatMeta]) -> FloatArray:

@@ -47,21 +47,21 @@ _PROFILE = """
 select p.profile_id, p.natural_id as id, p.wmo, p.cycle, p.direction, p.product, p.cast_number as number, p.at, p.at_qc, p.located_at,
     p.latitude, p.longitude, p.position_qc, p.data_mode, p.data_centre, p.vertical_sampling_scheme, p.parameters, p.levels,
     p.pressure_min_dbar, p.pressure_max_dbar, p.updated_at, p.core_arrival, p.bgc_arrival, p.core_said, p.bgc_said,
-    e.run, e.failed, e.rules
+    e.run, e.failed, e.rules, e.recorded_failed, e.recorded_rules
 from {profiles} as p left join {evaluations} as e on e.wmo = p.wmo and e.profile_id = p.profile_id
 """
 
 _AGREEMENT = """
 select t.test, count(*) as compared, count(*) filter (where ours = theirs) as agree, count(*) filter (where ours and not theirs) as ours_only,
-    count(*) filter (where theirs and not ours) as theirs_only
+    count(*) filter (where theirs and not ours) as theirs_only, array_agg(distinct rules order by rules) as rules
 from (
-    select n as test, (e.failed >> n) & 1 = 1 as ours, ((c.tests ->> 'failed')::bigint >> n) & 1 = 1 as theirs
+    select n as test, (e.recorded_failed >> n) & 1 = 1 as ours, ((c.tests ->> 'failed')::bigint >> n) & 1 = 1 as theirs, e.recorded_rules as rules
     from {profiles} as p
     join {evaluations} as e on e.wmo = p.wmo and e.profile_id = p.profile_id
     cross join lateral (select coalesce(p.core_said -> 'tests', p.bgc_said -> 'tests') as tests) as c
     cross join generate_series(1, 25) as n
-    where {which} and (c.tests ->> 'has_performed')::boolean and (c.tests ->> 'has_failed')::boolean
-        and (e.run >> n) & 1 = 1 and ((c.tests ->> 'performed')::bigint >> n) & 1 = 1
+    where {which} and e.recorded_rules <> '' and (c.tests ->> 'has_performed')::boolean and (c.tests ->> 'has_failed')::boolean
+        and (e.recorded_run >> n) & 1 = 1 and ((c.tests ->> 'performed')::bigint >> n) & 1 = 1
 ) as t group by t.test order by t.test
 """
 

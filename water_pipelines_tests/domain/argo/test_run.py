@@ -377,6 +377,7 @@ def test_a_record_is_compared_by_the_rules_of_its_time() -> None:
     casts = concatenate([a_cast(values, cycle=number) for number in range(3)])
     casts.tests.has_failed[:2] = True
     casts.tests.at[:2] = np.array(["2019-01-01", "2024-06-01"], "datetime64[us]")
-    performed, failed = failed_then(casts, Beside(np.full(3, NOW), profile_pressure=np.full(3, 2000.0)))
+    then = failed_then(casts, Beside(np.full(3, NOW), profile_pressure=np.full(3, 2000.0)))
+    performed, failed = then.performed, then.failed
     assert [RealTimeTest.PRESSURE_INCREASING.bit & int(each) != 0 for each in failed] == [True, False, False]
     assert [RealTimeTest.DEEPEST_PRESSURE.bit & int(each) != 0 for each in performed] == [True, True, False]
