@@ -8,6 +8,7 @@ that the tests give are in `argo_flags.py`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC
@@ -96,7 +97,7 @@ def load(database: Database, files: Sequence[ArgoFile], edges: Sequence[Edge]) -
         work.write(change)
         mark_readers_of_numbers(connection, edges, [str(wmo) for wmo in sorted(work.touched)])
         stale.mark(connection, SUMMARY, [str(arrival) for arrival in work.arrivals_with_casts])
-        _note(database, connection, files, change)
+        _note(database, connection, files, change, work.written(files, change))
     for each in files:
         each.loaded.change, each.loaded.rows, each.loaded.rejected = change, each.rows, len(each.rejected)
     return [each.loaded for each in files]
@@ -144,8 +145,12 @@ def withdraw(
     return work.withdrawn(change)
 
 
-def _note(database: Database, connection: Connection, files: Sequence[ArgoFile], change: int) -> None:
-    """The ledgers of some loads."""
+def _day_of(file: SourceFile) -> str:
+    return str(file.arrived_at.astimezone(UTC).date())
+
+
+def _note(database: Database, connection: Connection, files: Sequence[ArgoFile], change: int, written: Mapping[str, Mapping[str, int]]) -> None:
+    """The ledgers of some loads; `written` has the rows of each asset by the day of arrival."""
     arrivals = [each.file.arrival for each in files]
     connection.execute(
         "insert into raw.load (arrival, reason, parser, parser_version, run, change)"
@@ -156,12 +161,13 @@ def _note(database: Database, connection: Connection, files: Sequence[ArgoFile],
     for each in files:
         if each.rejected or each.file.attempts:
             source_files.keep_rejected(connection, each.file.arrival, each.rejected)
-    rows: dict[str, int] = {}
+    rows: Counter[str] = Counter()
     for each in files:
-        day = str(each.file.arrived_at.astimezone(UTC).date())
-        rows[day] = rows.get(day, 0) + each.rows
-    for asset in ("raw/source_file", "raw/load_day", *ASSETS):
+        rows[_day_of(each.file)] += each.rows
+    for asset in ("raw/source_file", "raw/load_day"):
         computed.note(database, connection, asset, rows, change, change, None, None)
+    for asset, by_day in written.items():
+        computed.note(database, connection, asset, {day: by_day.get(day, 0) for day in rows}, change, change, None, None)
 
 
 @dataclass
@@ -207,6 +213,7 @@ class _Load:
         self._ledger: list[tuple[Any, ...]] = []
         self._said: dict[tuple[int, str, int], tuple[bool, dict[str, Any]]] = {}
         self._fixes: dict[tuple[int, int], SurfaceFixes] = {}
+        self._levels: Counter[int] = Counter()
         self._lists: dict[int, GreyList] = {}
         self._profiles: dict[Key, _Profile] = {}
         self._replaced: dict[str, list[tuple[int, int]]] = {"core": [], "bgc": []}
@@ -302,6 +309,7 @@ class _Load:
             keys = [key for key, wins in zip(seen.keys, seen.wins.tolist(), strict=True) if wins]
             self._pending.append(_Pending(seen.part, winners, keys, arrival))
             each.loaded.new += winners.levels
+            self._levels[arrival] += winners.levels if seen.part == "core" else 0
             self._waiting += winners.levels
             if self._waiting >= _LEVELS_AT_ONCE:
                 self.flush()
@@ -402,6 +410,26 @@ class _Load:
             stale_by_list |= argo_rules.keep_grey_list(self._connection, arrival, grey)
         if stale_by_list:
             self.touched |= stale_by_list & set(argo_rules.floats(self._connection))
+
+    def written(self, files: Sequence[ArgoFile], change: int) -> dict[str, dict[str, int]]:
+        """How many floats, casts, levels and positions are as they are by files of each day of arrival, by asset."""
+        day_of = {each.file.arrival: _day_of(each.file) for each in files}
+        floats = {(wmo, day_of[arrival]) for wmo, _, arrival in self._said}
+        casts = {
+            (key, day_of[arrival])
+            for (arrival, _), seen in self._seen.items()
+            for key, wins in zip(seen.keys, seen.wins.tolist(), strict=True)
+            if wins
+        }
+        levels, positions = Counter[str](), Counter[str]()
+        for arrival, count in self._levels.items():
+            levels[day_of[arrival]] += count
+        for arrival, count in self._connection.execute(
+            "select arrival, count(*) from core.argo_position where wmo = any(%s) and since = %s group by arrival", (sorted(self.touched), change)
+        ):
+            if arrival in day_of:
+                positions[day_of[arrival]] += count
+        return dict(zip(ASSETS, (Counter(day for _, day in floats), Counter(day for _, day in casts), levels, positions), strict=True))
 
     def withdrawn(self, change: int) -> Withdrawn:
         """What was done, in numbers, where files left."""

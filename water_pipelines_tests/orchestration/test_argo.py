@@ -384,7 +384,9 @@ def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: P
 
 def test_the_assets_show_casts_tracks_and_the_agreement(platform: Platform) -> None:
     """Materialising from the UI judges all floats again, which changes nothing, and shows plots; the day's facts tell their rows."""
-    load(platform, {"a.nc": netcdf([cast(1), cast(2)])})
+    load_at_once(platform, {"a.nc": netcdf([cast(1), cast(2)]), "b.nc": bgc([oxygen(1)])})
+    told = dict(rows(platform, "select asset, rows from core.computed where asset like 'core/argo_%'"))
+    assert told == {"core/argo_float": 1, "core/argo_profile": 2, "core/argo_level": 24, "core/argo_position": 2}
     settled(platform)
     resources = {"platform": dg.ResourceDefinition.hardcoded_resource(platform)}
     derived = dg.materialize([argo_flag, argo_summary], resources=resources)
