@@ -7,6 +7,7 @@ transaction into a table of the same columns and key. A second load of the same 
 
 from __future__ import annotations
 
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -117,6 +118,11 @@ def bare_copy(platform: Platform) -> tuple[Measured, int]:
 platform_arena: Arena
 
 
+def peak_mib() -> float:
+    """The most that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def race(folder: Path, count: int) -> None:
     """All three ways."""
     paths = list(replicate(folder, count))
@@ -126,7 +132,9 @@ def race(folder: Path, count: int) -> None:
     for path in paths:
         platform.store.put(f"inbox/argo/{path.parts[-3]}/{path.name}", path.read_bytes())
     landed = [file for _ in range(-(-count // 10_000)) for batch in land_inbox(platform) for file in batch]
+    before_mib = peak_mib()
     ours = platform_arena.measure(lambda: load_files(platform, landed))
+    after_mib = peak_mib()
     again = platform_arena.measure(lambda: load_files(platform, landed))
     copied, levels = bare_copy(platform)
     few = paths[:: max(1, len(paths) // _ORM_FILES)][:_ORM_FILES]
@@ -144,6 +152,7 @@ def race(folder: Path, count: int) -> None:
     show(f"bytes to committed levels, {count:,} core files", ["", "files", "levels", "levels/CPU s", "levels/s", "ratio"], rows)
     made = transactions[0] if transactions else 0
     print(f"ours wrote {made} transactions; a second load of the same files took {again.cpu:.2f} CPU s, and parsed nothing")
+    print(f"the loading process held {before_mib:,.0f} MiB at most before, and {after_mib:,.0f} MiB with the load")
 
 
 def main() -> None:

@@ -120,7 +120,7 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
     rules = {
         int(place): rules_of_record(casts.tests.at[place], str(casts.tests.software[place]), str(casts.tests.release[place])) for place in recorded
     }
-    bits = failed_then(casts, Beside(NOW))[1]
+    bits = failed_then(casts, Beside(NOW)).failed
     failed = {place: int(bits[place]) for place in rules}
     _join_bgc(casts, failed)
     _join_files(casts, names, failed)

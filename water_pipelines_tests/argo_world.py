@@ -5,12 +5,17 @@ The files themselves are made by `parsers/argo_files.py`. Keep out: assertions.
 
 from __future__ import annotations
 
+import gzip
 import io
+import tarfile
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import zstandard
 
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.resources import Platform
@@ -71,6 +76,24 @@ def zipped(members: Mapping[str, bytes]) -> bytes:
         for name, data in members.items():
             archive.writestr(name, data)
     return packed.getvalue()
+
+
+def archived(suffix: str, members: Mapping[str, bytes], again: str | None = None) -> bytes:
+    """A zip, or a tar, packed or not, by its suffix; `again` names a member that it has twice."""
+    twice = [*members.items(), *([(again, b"again")] if again else [])]
+    packed = io.BytesIO()
+    if suffix == ".zip":
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings(action="ignore"):
+            for name, data in twice:
+                archive.writestr(name, data)
+        return packed.getvalue()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, data in twice:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    whole = packed.getvalue()
+    return gzip.compress(whole) if suffix == ".tar.gz" else zstandard.compress(whole) if suffix == ".tar.zst" else whole
 
 
 def load(platform: Platform, files: Mapping[str, bytes]) -> None:

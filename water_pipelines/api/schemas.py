@@ -568,7 +568,10 @@ class DatasetSeries(Shape):
 
 
 class ArgoAgreement(Shape):
-    """How our outcome of a real-time test agrees with what the data centre recorded in HISTORY_QCTEST, by casts that both tested."""
+    """How our outcome of a real-time test, by the rules of the day of the record, agrees with what the data centre recorded in HISTORY_QCTEST.
+
+    Compared are casts that both tested.
+    """
 
     test: int
     name: str
@@ -576,6 +579,7 @@ class ArgoAgreement(Shape):
     agree: int
     ours_only: int = Field(description="Casts that failed by us alone.")
     theirs_only: int = Field(description="Casts that failed by the data centre alone.")
+    rules: list[str] = Field(description="The versions of the tests by which we judged them.")
 
 
 class ArgoSummary(Shape):
@@ -757,6 +761,28 @@ class ChangePage(Shape):
     """What happened, in the order of changes."""
 
     items: list[SeriesChange]
+    cursor: int = Field(description="The last change that is told; `since` of the next question.")
+    complete: bool = Field(description="Whether nothing more had happened up to `cursor`.")
+
+
+class ArgoChange(Shape):
+    """What one change did to the casts of a float."""
+
+    change: int
+    recorded_at: datetime
+    kind: Literal["added", "changed", "withdrawn", "flagged"] = Field(
+        description="changed: another version of the cast is current; flagged: our flags of it may be others than before."
+    )
+    wmo: int
+    casts: int
+    first_cycle: int
+    last_cycle: int
+
+
+class ArgoChangePage(Shape):
+    """What happened, in the order of changes."""
+
+    items: list[ArgoChange]
     cursor: int = Field(description="The last change that is told; `since` of the next question.")
     complete: bool = Field(description="Whether nothing more had happened up to `cursor`.")
 
@@ -947,6 +973,8 @@ class ArgoRecorded(Shape):
     institution: str
     software: str
     release: str
+    rules: str | None = Field(description="The versions of the tests of its day; null where it records no failures, or before we judged the cast.")
+    failed_by_us: list[str] | None = Field(description="What fails by those rules of ours: what the record is compared with.")
 
 
 class ArgoTests(Shape):
@@ -1152,7 +1180,15 @@ _ARGO_FLOAT: dict[str, Any] = {
     "launch": {"at": "2018-10-05T06:00:00Z", "latitude": 34.5, "longitude": 25.1},
     "last_position": {"at": "2022-07-19T10:47:00Z", "latitude": 34.8, "longitude": 25.4},
 }
-_ARGO_AGREEMENT: dict[str, Any] = {"test": 9, "name": "spike", "compared": 108, "agree": 107, "ours_only": 0, "theirs_only": 1}
+_ARGO_AGREEMENT: dict[str, Any] = {
+    "test": 9,
+    "name": "spike",
+    "compared": 108,
+    "agree": 107,
+    "ours_only": 0,
+    "theirs_only": 1,
+    "rules": ["manual 3.0 (2016)"],
+}
 _ARGO_PROFILE: dict[str, Any] = {
     "id": "6903247_001",
     "wmo": 6903247,
@@ -1414,6 +1450,8 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
                 "institution": "IF",
                 "software": "COQC",
                 "release": "3.2",
+                "rules": "manual 3.0 (2016)",
+                "failed_by_us": ["spike"],
             },
         },
         "levels": {"level": [0, 1], "parameters": {"TEMP": _ARGO_TEMP}},
@@ -1511,6 +1549,21 @@ EXAMPLES: dict[type[Shape], dict[str, Any]] = {
                 "start_at": "2026-03-01T00:00:00Z",
                 "end_at": "2026-03-02T00:00:00Z",
                 "rows": 4,
+            }
+        ],
+        "cursor": 42,
+        "complete": True,
+    },
+    ArgoChangePage: {
+        "items": [
+            {
+                "change": 42,
+                "recorded_at": "2026-03-01T12:00:03Z",
+                "kind": "changed",
+                "wmo": 6903247,
+                "casts": 3,
+                "first_cycle": 12,
+                "last_cycle": 13,
             }
         ],
         "cursor": 42,

@@ -25,6 +25,8 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 import pyarrow as pa
 import zstandard
 
+from water_pipelines.parsers.argo_grey_list import GreyListFile
+from water_pipelines.parsers.argo_netcdf import CLASSIC, HDF5
 from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, Described, Event, FileFacts, Head, Rejected, Rows, Series, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 
@@ -96,9 +98,27 @@ class Packed:
             _refuse_archive(expanded, f"the {self.name} file")
             yield from self._parse_file(cast(BinaryIO, expanded), mapping, file)
 
+    def holds_argo(self, stream: BinaryIO) -> bool:
+        """Whether it is a file of the Argo archive, or a tar with a member that is called as these are; false where it cannot be read."""
+        try:
+            start = self._unpacked(stream).read(_TAR_BLOCK)
+            return _tar_holds_argo(self._unpacked(stream)) if _is_tar(start) else _starts_as_argo(start)
+        except UnreadableFile:
+            return False
+
+    def members(self, stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
+        """The file within, which has no name; of a tar its members, as `Tar.members` gives them."""
+        if _is_tar(self._unpacked(stream).read(_TAR_BLOCK)):
+            yield from _tar_one_by_one(self._unpacked(stream))
+            return
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+            _expand(self._unpacked(stream), expanded)
+            _refuse_archive(expanded, f"the {self.name} file")
+            yield "", cast(BinaryIO, expanded)
+
     def _unpacked(self, stream: BinaryIO) -> _Bounded:
         stream.seek(0)
-        damaged = f"The {self.name} file is truncated or damaged. Was its transfer complete? Drop it again."
+        damaged = _BadArchive(f"The {self.name} file is truncated or damaged. Was its transfer complete? Drop it again.")
         return _Bounded(self._packing.unpack(stream), stream, "The file", damaged)
 
     def _inner_name(self, name: str) -> str:
@@ -148,46 +168,44 @@ class Zip:
                     yield from said.of(expanded, _alone(file, member.filename) if len(members) == 1 else _among(file, member.filename))
             yield from said.set_aside()
 
+    def holds_argo(self, stream: BinaryIO) -> bool:
+        """Whether it has a member that is called as files of the Argo archive are; false where it cannot be read as a zip at all."""
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                return any(map(_is_called_as_argo, archive.namelist()))
+        except (*_DAMAGE, ValueError):
+            return False
 
-def holds_netcdf(stream: BinaryIO) -> bool:
-    """Whether a zip has a member that is called as NetCDF files are; false where it cannot be read as a zip at all."""
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            return any(name.lower().endswith((".nc", ".nc4")) for name in archive.namelist())
-    except (*_DAMAGE, ValueError):
-        return False
+    def members(self, stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
+        """The members, for whoever can do without the bad ones: each as a stream, or with the reason why it cannot be read.
 
-
-def members_one_by_one(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
-    """The members of a zip, for whoever can do without the bad ones: each as a stream, or with the reason why it cannot be read.
-
-    Raises
-    ------
-    UnreadableFile
-        The zip itself is damaged, or expands to far more than any data does.
-    """
-    try:
-        archive = zipfile.ZipFile(stream)
-    except (*_DAMAGE, ValueError) as error:
-        raise UnreadableFile("The zip file is truncated or damaged. Was its transfer complete? Drop it again.") from error
-    size, spent, seen, any_mapping = stream.seek(0, 2), 0, set[str](), Mapping()
-    with archive:
-        for member in archive.infolist():
-            try:
-                if member.is_dir() or not _is_wanted(member.filename, any_mapping, "zip"):
-                    continue
-                if member.filename in seen:
-                    raise UnreadableFile("it is in the archive twice; the first one is read.")
-                seen.add(member.filename)
-                if member.flag_bits & 1:
-                    raise UnreadableFile("it is protected by a password. Zip it without one.")
-                with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-                    spent += _expand(_zip_member(archive, member, stream), expanded)
-                    _refuse_archive(expanded, "the zip file")
-                    _refuse_bomb("The zip file", spent, size)
-                    yield member.filename, cast(BinaryIO, expanded)
-            except UnreadableFile as error:
-                yield member.filename, error
+        Raises
+        ------
+        UnreadableFile
+            The zip itself is damaged.
+        """
+        try:
+            archive = zipfile.ZipFile(stream)
+        except (*_DAMAGE, ValueError) as error:
+            raise UnreadableFile("The zip file is truncated or damaged. Was its transfer complete? Drop it again.") from error
+        size, spent, seen, any_mapping = stream.seek(0, 2), 0, set[str](), Mapping()
+        with archive:
+            for member in archive.infolist():
+                try:
+                    if member.is_dir() or not _is_wanted(member.filename, any_mapping, "zip"):
+                        continue
+                    if member.filename in seen:
+                        raise UnreadableFile("it is in the archive twice; the first one is read.")
+                    seen.add(member.filename)
+                    if member.flag_bits & 1:
+                        raise UnreadableFile("it is protected by a password. Zip it without one.")
+                    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+                        spent += _expand(_zip_member(archive, member, stream), expanded)
+                        _refuse_archive(expanded, "the zip file")
+                        _refuse_bomb("The zip file", spent, size)
+                        yield member.filename, cast(BinaryIO, expanded)
+                except UnreadableFile as error:
+                    yield member.filename, error
 
 
 class Tar:
@@ -209,14 +227,35 @@ class Tar:
 
         A station that nobody names is called after the archive and its member.
         """
+        yield from _tar_members(self._bounded(stream), mapping, file, self._parse_file)
+
+    def holds_argo(self, stream: BinaryIO) -> bool:
+        """Whether it has a member that is called as files of the Argo archive are; false where it cannot be read."""
+        try:
+            return _tar_holds_argo(self._bounded(stream))
+        except UnreadableFile:
+            return False
+
+    def members(self, stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
+        """The members, for whoever can do without the bad ones: each as a stream, or with the reason why it cannot be read.
+
+        Raises
+        ------
+        UnreadableFile
+            The tar is damaged or cut off, or expands to far more than any data does; members before were given by then.
+        """
+        yield from _tar_one_by_one(self._bounded(stream))
+
+    @staticmethod
+    def _bounded(stream: BinaryIO) -> _Bounded:
         stream.seek(0)
-        yield from _tar_members(_Bounded(stream, stream, "The file", _TAR_DAMAGED), mapping, file, self._parse_file)
+        return _Bounded(stream, stream, "The file", _BadArchive(_TAR_DAMAGED))
 
 
 class _Bounded:
     """Reads what was packed, until it is out of all proportion to the packed bytes that were read for it."""
 
-    def __init__(self, source: _Readable, packed: BinaryIO, what: str, damaged: str, since: int = 0) -> None:
+    def __init__(self, source: _Readable, packed: BinaryIO, what: str, damaged: UnreadableFile, since: int = 0) -> None:
         self.tail = b""
         self._source, self._packed, self._what, self._damaged, self._since = source, packed, what, damaged, since
         self._expanded = 0
@@ -227,7 +266,7 @@ class _Bounded:
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno:  # the disk's, not the file's
                 raise
-            raise UnreadableFile(self._damaged) from error
+            raise self._damaged from error
         self._expanded += len(block)
         self.tail = (self.tail + block)[-_TAR_BLOCK:]
         _refuse_bomb(self._what, self._expanded, self._packed.tell() - self._since)
@@ -352,30 +391,86 @@ def _tar_members(source: _Bounded, mapping: Mapping, file: FileFacts, parse_file
     """What each member of a tar says, read in one pass."""
     said, read = _Members(parse_file, mapping), 0
     names: list[str] = []
+    for archive, member in _tar_entries(source):
+        names += [member.name][: 20 - len(names)]
+        if member.isdir() or not _is_wanted(member.name, mapping, "tar"):
+            continue
+        read += 1
+        with said.member(member.name), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+            _require_plain(member)
+            _expand_member(archive, member, expanded)
+            _refuse_archive(expanded, "the tar file")
+            yield from said.of(expanded, _among(file, member.name))
+    if not read:
+        raise _holds_nothing("tar", names, mapping)
+    yield from said.set_aside()
+
+
+def _tar_one_by_one(source: _Bounded) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
+    seen, any_mapping = set[str](), Mapping()
+    for archive, member in _tar_entries(source):
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+            try:
+                if member.isdir() or not _is_wanted(member.name, any_mapping, "tar"):
+                    continue
+                if member.name in seen:
+                    raise UnreadableFile("it is in the archive twice; the first one is read.")
+                seen.add(member.name)
+                _require_plain(member)
+            except UnreadableFile as error:
+                yield member.name, error
+                continue
+            try:
+                _expand_member(archive, member, expanded)
+            except UnreadableFile as error:
+                raise UnreadableFile(f"In {member.name}: {error}") from error
+            try:
+                _refuse_archive(expanded, "the tar file")
+                yield member.name, cast(BinaryIO, expanded)
+            except UnreadableFile as error:
+                yield member.name, error
+
+
+def _tar_holds_argo(source: _Bounded) -> bool:
+    return any(_is_called_as_argo(member.name) for _, member in _tar_entries(source))
+
+
+def _tar_entries(source: _Bounded) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The headers of a tar in one pass, each with the archive while that stands at its content; what is damaged or cut off is refused."""
     try:
         archive = tarfile.open(fileobj=cast(IO[bytes], source), mode="r|", tarinfo=_TarHeader)  # noqa: SIM115  # closes nothing
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else every header of a long archive stays in memory
-            names += [member.name][: 20 - len(names)]
-            if member.isdir() or not _is_wanted(member.name, mapping, "tar"):
-                continue
-            read += 1
-            with said.member(member.name), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-                content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
-                if content is None:
-                    raise UnreadableFile("it is no plain file but a link, a device or a file with holes. Pack its content (tar --dereference).")
-                _expand(content, expanded)
-                _refuse_archive(expanded, "the tar file")
-                yield from said.of(expanded, _among(file, member.name))
+            yield archive, member
         while source.read():
             pass
     except tarfile.TarError as error:
         raise UnreadableFile(_TAR_DAMAGED) from error
     if source.tail.strip(b"\0"):  # a tar ends in blocks of zeros, which a transfer that broke off lacks
         raise UnreadableFile(_TAR_DAMAGED)
-    if not read:
-        raise _holds_nothing("tar", names, mapping)
-    yield from said.set_aside()
+
+
+def _require_plain(member: tarfile.TarInfo) -> None:
+    if not member.isreg() or member.issparse():
+        raise UnreadableFile("it is no plain file but a link, a device or a file with holes. Pack its content (tar --dereference).")
+
+
+def _expand_member(archive: tarfile.TarFile, member: tarfile.TarInfo, target: IO[bytes]) -> None:
+    content = archive.extractfile(member)
+    assert content is not None
+    try:
+        _expand(content, target)
+    except tarfile.TarError as error:
+        raise _BadArchive(_TAR_DAMAGED) from error
+
+
+def _is_called_as_argo(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.suffix.lower() in (".nc", ".nc4") and "__MACOSX" not in path.parts[:1] and not path.name.startswith(".")
+
+
+def _starts_as_argo(start: bytes) -> bool:
+    return start.startswith((*CLASSIC, HDF5)) or GreyListFile().recognises(Head(start, len(start), Mapping()))
 
 
 def _is_tar(start: bytes) -> bool:
@@ -417,7 +512,7 @@ def _among(file: FileFacts, member: str) -> FileFacts:
 def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, stream: BinaryIO) -> _Bounded:
     damaged = "it is damaged, or packed in a way that cannot be read. Zip it again."
     try:
-        return _Bounded(archive.open(member), stream, "it", damaged, since=member.header_offset)
+        return _Bounded(archive.open(member), stream, "it", UnreadableFile(damaged), since=member.header_offset)
     except _DAMAGE as error:
         raise UnreadableFile(damaged) from error
 

@@ -106,7 +106,8 @@ class _Reader:
             if words in stated.lower():
                 return kind
         if stated == "" and "N_PROF" in self.arrays.dimensions and "PLATFORM_NUMBER" in self:
-            return FileKind.CORE
+            is_core = "PARAMETER_DATA_MODE" not in self
+            return FileKind.CORE if is_core else FileKind.SYNTHETIC if "PRES_ADJUSTED" in self else FileKind.BGC
         if stated:
             raise UnreadableFile(f"The file is NetCDF, but its variable DATA_TYPE says {stated[:60]!r}, which is no file of Argo that is known here.")
         raise UnreadableFile("The file is NetCDF, but not of the Argo archive: it has no variable DATA_TYPE. Export its series as CSV.")
@@ -144,6 +145,8 @@ class _Reader:
         if name not in self:
             return np.full(shape, NO_QC, np.uint8)
         array = self._characters(name, part)
+        if array.shape == (*shape, 1):  # each flag is a text of its own
+            array = array[..., 0]
         if array.shape != shape:
             raise _misshapen(name)
         return _QC[array.view(np.uint8)]
@@ -282,7 +285,7 @@ def _read_piece(reader: _Reader, kind: FileKind, names: list[str], tests: Record
     return Casts(
         platform_number=platform,
         cycle=reader.integers("CYCLE_NUMBER", (count,), part),
-        direction=_letters(reader, "DIRECTION", count, part, "A"),
+        direction=_directions(reader, count, part),
         cast=np.arange(part.start, part.stop, dtype=np.int32),
         juld=reader.times("JULD", (count,), part),
         juld_qc=reader.qc("JULD_QC", (count,), part),
@@ -310,8 +313,16 @@ def _read_piece(reader: _Reader, kind: FileKind, names: list[str], tests: Record
 
 
 def _letters(reader: _Reader, name: str, count: int, part: slice, default: str) -> StringArray:
-    letters = reader.texts(name, count, part)
+    letters = np.char.upper(reader.texts(name, count, part))
     return np.where(letters == "", default, letters)
+
+
+def _directions(reader: _Reader, count: int, part: slice) -> StringArray:
+    directions = _letters(reader, "DIRECTION", count, part, "A")
+    wrong = directions[(directions != "A") & (directions != "D")]
+    if len(wrong):
+        raise UnreadableFile(f"The variable DIRECTION of the Argo file says {str(wrong[0])!r}; a cast is ascending (A) or descending (D).")
+    return directions
 
 
 def _modes(reader: _Reader, names: list[str], count: int, part: slice) -> dict[str, StringArray]:

@@ -300,10 +300,11 @@ class _Hdf5:
             array = np.asarray(variable[part] if variable.ndim else variable[...])
         except (OSError, RuntimeError) as error:
             raise UnreadableFile(f"The variable {name} of the NetCDF-4 file cannot be read. {_DAMAGED}") from error
-        if array.dtype != object:
+        if array.dtype.kind not in "OU":  # a text of any length comes as one or the other
             return array
         texts = np.char.encode(array.astype(np.str_), "utf-8")
-        return texts.view("S1").reshape(*texts.shape, -1) if texts.size else np.empty((*texts.shape, 0), "S1")
+        characters: NDArray[Any] = texts.reshape(*texts.shape, 1).view("S1") if texts.size else np.empty((*texts.shape, 0), "S1")
+        return characters
 
 
 def _shape(each: Variable) -> str:

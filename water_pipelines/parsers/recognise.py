@@ -44,20 +44,13 @@ def parse_file(stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[
     UnreadableFile
         At once or while iterating: the file as a whole is refused; nothing of it may be kept.
     """
-    yield from open_file(stream, mapping, file)[1]
-
-
-def open_file(stream: BinaryIO, mapping: Mapping, file: FileFacts) -> tuple[Recognised, Iterator[Event]]:
-    """What kind a file is, and what it says, as `parse_file` gives it; its content is looked at once."""
     parser = find_parser(stream, mapping)
-    stream.seek(0)
-    return Recognised(parser.kind, parser.name, parser.version), parser.parse(stream, mapping, file)
+    yield from parser.parse(stream, mapping, file)
 
 
 def describe(stream: BinaryIO, mapping: Mapping) -> Recognised:
     """Kind, parser and version for a file, by its content; raises UnreadableFile as `parse_file` does."""
     parser = find_parser(stream, mapping)
-    stream.seek(0)
     return Recognised(parser.kind, parser.name, parser.version)
 
 

@@ -1,12 +1,14 @@
 """Loading Argo: floats, casts with their levels, positions and grey lists, in one transaction for as many files as are handed over.
 
 The current version of a cast is a delayed-mode one before any other, else the one that arrived last, whatever the order of loading; BGC
-files join the casts of their core files. What files state is kept here; the flags that the tests give are in `argo_flags.py`.
+files join the casts of their core files. A file that is withdrawn leaves what the remaining ones say. What files state is kept here; the flags
+that the tests give are in `argo_flags.py`.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC
@@ -95,14 +97,60 @@ def load(database: Database, files: Sequence[ArgoFile], edges: Sequence[Edge]) -
         work.write(change)
         mark_readers_of_numbers(connection, edges, [str(wmo) for wmo in sorted(work.touched)])
         stale.mark(connection, SUMMARY, [str(arrival) for arrival in work.arrivals_with_casts])
-        _note(database, connection, files, change)
+        _note(database, connection, files, change, work.written(files, change))
     for each in files:
         each.loaded.change, each.loaded.rows, each.loaded.rejected = change, each.rows, len(each.rejected)
     return [each.loaded for each in files]
 
 
-def _note(database: Database, connection: Connection, files: Sequence[ArgoFile], change: int) -> None:
-    """The ledgers of some loads."""
+@dataclass(frozen=True)
+class Withdrawn:
+    """What taking files out did: the casts that are gone, those that come to another version, and the floats that they are of."""
+
+    change: int
+    gone: int
+    replaced: int
+    floats: int
+
+
+def withdraw(
+    database: Database, connection: Connection, arrivals: Sequence[int], edges: Sequence[Edge], reread: Callable[[int], ArgoFile]
+) -> Withdrawn:
+    """Take files out: casts, floats and tracks come to what the remaining files say, and where none does they are gone.
+
+    Parameters
+    ----------
+    connection : in a transaction, which the caller commits, or rolls back to have asked only.
+    edges : what reads the levels, by float.
+    reread : gives another landed file; what it says was let go of when it was not, or no longer, current.
+    """
+    connection.execute("select pg_advisory_xact_lock(%s)", (_ONE_LOADER,))
+    work = _Load(connection, leaving=arrivals)
+    files = [reread(arrival) for arrival in work.remaining()]
+    for each in files:
+        work.see(each)
+    work.choose()
+    for each in files:
+        work.copy_levels(each)
+    work.flush()
+    change = database.take_number(connection, "withdraw")
+    work.write(change)
+    mark_readers_of_numbers(connection, edges, [str(wmo) for wmo in sorted(work.touched)])
+    held = connection.execute("select distinct arrival from raw.argo_cast where arrival = any(%s)", (list(arrivals),)).fetchall()
+    stale.mark(connection, SUMMARY, [str(arrival) for arrival in sorted({arrival for (arrival,) in held} | set(work.arrivals_with_casts))])
+    source_files.withdraw(connection, arrivals, change=change)
+    days = connection.execute("select distinct arrived_on::text from raw.source_file where arrival = any(%s)", (list(arrivals),)).fetchall()
+    for asset in ASSETS:
+        computed.note(database, connection, asset, dict.fromkeys([day for (day,) in days], 0), change, change, None, None)
+    return work.withdrawn(change)
+
+
+def _day_of(file: SourceFile) -> str:
+    return str(file.arrived_at.astimezone(UTC).date())
+
+
+def _note(database: Database, connection: Connection, files: Sequence[ArgoFile], change: int, written: Mapping[str, Mapping[str, int]]) -> None:
+    """The ledgers of some loads; `written` has the rows of each asset by the day of arrival."""
     arrivals = [each.file.arrival for each in files]
     connection.execute(
         "insert into raw.load (arrival, reason, parser, parser_version, run, change)"
@@ -113,12 +161,13 @@ def _note(database: Database, connection: Connection, files: Sequence[ArgoFile],
     for each in files:
         if each.rejected or each.file.attempts:
             source_files.keep_rejected(connection, each.file.arrival, each.rejected)
-    rows: dict[str, int] = {}
+    rows: Counter[str] = Counter()
     for each in files:
-        day = str(each.file.arrived_at.astimezone(UTC).date())
-        rows[day] = rows.get(day, 0) + each.rows
-    for asset in ("raw/source_file", "raw/load_day", *ASSETS):
+        rows[_day_of(each.file)] += each.rows
+    for asset in ("raw/source_file", "raw/load_day"):
         computed.note(database, connection, asset, rows, change, change, None, None)
+    for asset, by_day in written.items():
+        computed.note(database, connection, asset, {day: by_day.get(day, 0) for day in rows}, change, change, None, None)
 
 
 @dataclass
@@ -153,16 +202,18 @@ class _Pending:
 class _Load:
     """One transaction's work: `see` every file, `choose` versions, `copy_levels` of every file again, and then `write` under the clock."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, leaving: Sequence[int] = ()) -> None:
         self.touched: set[int] = set()
         self._connection = connection
+        self._leaving = list(leaving)
         self._seen: dict[tuple[int, int], _Seen] = {}
         self._pending: list[_Pending] = []
         self._waiting = 0
         self._best: dict[tuple[Key, str], tuple[Rank, int, int, int]] = {}
         self._ledger: list[tuple[Any, ...]] = []
-        self._floats: dict[tuple[int, str], tuple[Rank, int, dict[str, Any]]] = {}
-        self._fixes: dict[int, SurfaceFixes] = {}
+        self._said: dict[tuple[int, str, int], tuple[bool, dict[str, Any]]] = {}
+        self._fixes: dict[tuple[int, int], SurfaceFixes] = {}
+        self._levels: Counter[int] = Counter()
         self._lists: dict[int, GreyList] = {}
         self._profiles: dict[Key, _Profile] = {}
         self._replaced: dict[str, list[tuple[int, int]]] = {"core": [], "bgc": []}
@@ -180,25 +231,26 @@ class _Load:
                     self._see_casts(arrival, number, member.name, casts)
                 case FloatMeta() as meta:
                     rows += 1
-                    self._say(int(meta.platform_number), "meta", (False, arrival), _plain(meta))
+                    self._say(int(meta.platform_number), "meta", arrival, _plain(meta))
                 case TechnicalValues() as technical:
                     rows += len(technical.cycle)
-                    self._say(int(technical.platform_number), "technical", (False, arrival), _last_technical(technical))
+                    self._say(int(technical.platform_number), "technical", arrival, _last_technical(technical))
                 case SurfaceFixes() as fixes:
                     rows += len(fixes.cycle)
                     wmo = int(fixes.platform_number)
-                    if self._say(wmo, "fixes", (fixes.is_delayed, arrival), {"data_centre": fixes.data_centre}):
-                        self._fixes[wmo] = fixes
+                    if self._say(wmo, "fixes", arrival, {"data_centre": fixes.data_centre}, is_delayed=fixes.is_delayed):
+                        self._fixes[wmo, arrival] = fixes
                 case GreyList() as grey:
                     rows += len(grey.flag)
                     self._lists[arrival] = grey
         each.rows = rows
 
-    def _say(self, wmo: int, source: str, rank: Rank, attributes: dict[str, Any]) -> bool:
-        known = self._floats.get((wmo, source))
-        if known is not None and known[0] > rank:
+    def _say(self, wmo: int, source: str, arrival: int, attributes: dict[str, Any], *, is_delayed: bool = False) -> bool:
+        """Note what a file says of a float; of two members of an archive the delayed-mode one, else the later."""
+        known = self._said.get((wmo, source, arrival))
+        if known is not None and known[0] > is_delayed:
             return False
-        self._floats[wmo, source] = (rank, rank[1], attributes)
+        self._said[wmo, source, arrival] = (is_delayed, attributes)
         return True
 
     def _see_casts(self, arrival: int, number: int, name: str, casts: Casts) -> None:
@@ -212,12 +264,23 @@ class _Load:
                 self._best[key, part] = (rank, arrival, number, position)
             self._ledger.append((*key, part, arrival, _text(name), _text(modes[position]), counts[position]))
         for wmo, position in {key[0]: position for position, key in enumerate(keys)}.items():
-            self._say(wmo, "profile", (False, arrival), _float_of(casts, position))
+            self._say(wmo, "profile", arrival, _float_of(casts, position))
         self._seen[arrival, number] = _Seen(keys, part, np.zeros(len(casts), dtype=np.bool_))
 
+    def remaining(self) -> list[int]:
+        """The files by which casts, floats and tracks will be current once others have left, in the order of arrival."""
+        return [row[0] for row in self._connection.execute(_REMAINING, {"leaving": self._leaving})]
+
     def choose(self) -> None:
-        """Hold what was seen against what is stored: a version wins over one of a lower rank."""
-        self._profiles = _stored(self._connection, {key for key, _ in self._best})
+        """Hold what was seen against what is stored: a version wins over one of a lower rank, and over one that leaves."""
+        left = {tuple(row) for row in self._connection.execute(_LEFT, {"leaving": self._leaving})} if self._leaving else set()
+        self._profiles = _stored(self._connection, {key for key, _ in self._best} | left)
+        for key in left:
+            profile = self._profiles[key]
+            for part in [part for part, (_, arrival) in profile.rank.items() if arrival in self._leaving]:
+                self._replaced[part].append((profile.profile_id, profile.rank[part][1]))
+                del profile.rank[part], profile.said[part]
+                self._changed.add(key)
         new = [key for key in dict.fromkeys(key for key, _ in self._best) if key not in self._profiles]
         numbers = self._connection.execute(
             "select nextval(pg_get_serial_sequence('core.argo_profile', 'profile_id')) from generate_series(1, %s)", (len(new),)
@@ -246,6 +309,7 @@ class _Load:
             keys = [key for key, wins in zip(seen.keys, seen.wins.tolist(), strict=True) if wins]
             self._pending.append(_Pending(seen.part, winners, keys, arrival))
             each.loaded.new += winners.levels
+            self._levels[arrival] += winners.levels if seen.part == "core" else 0
             self._waiting += winners.levels
             if self._waiting >= _LEVELS_AT_ONCE:
                 self.flush()
@@ -332,14 +396,45 @@ class _Load:
                     ).format(sql.Identifier(*table.split("."))),
                     (list(profile_ids), list(old)),
                 )
-        self.touched = {key[0] for key in self._changed} | self._write_floats(change)
+        floats = _Floats(self._connection, self._said, self._leaving)
+        floats.write(change)
+        self.touched = {key[0] for key in self._changed} | {wmo for wmo, source in floats.changed if source != "profile"}
         self._write_profiles(change)
         _write_profile_positions(self._connection, sorted({(key[0], key[1]) for key in self._changed}))
-        for wmo, fixes in self._fixes.items():
-            if wmo in self.touched:
-                _write_fixes(self._connection, wmo, fixes, self._floats[wmo, "fixes"][1])
+        for wmo in sorted(wmo for wmo, source in floats.changed if source == "fixes"):
+            arrival = floats.arrival_of(wmo, "fixes")
+            _write_fixes(self._connection, wmo, None if arrival is None else self._fixes[wmo, arrival], arrival)
+        floats.forget_gone()
+        stale_by_list = argo_rules.drop_grey_lists(self._connection, self._leaving) if self._leaving else set[int]()
         for arrival, grey in self._lists.items():
-            self.touched |= argo_rules.keep_grey_list(self._connection, arrival, grey) & set(argo_rules.floats(self._connection))
+            stale_by_list |= argo_rules.keep_grey_list(self._connection, arrival, grey)
+        if stale_by_list:
+            self.touched |= stale_by_list & set(argo_rules.floats(self._connection))
+
+    def written(self, files: Sequence[ArgoFile], change: int) -> dict[str, dict[str, int]]:
+        """How many floats, casts, levels and positions are as they are by files of each day of arrival, by asset."""
+        day_of = {each.file.arrival: _day_of(each.file) for each in files}
+        floats = {(wmo, day_of[arrival]) for wmo, _, arrival in self._said}
+        casts = {
+            (key, day_of[arrival])
+            for (arrival, _), seen in self._seen.items()
+            for key, wins in zip(seen.keys, seen.wins.tolist(), strict=True)
+            if wins
+        }
+        levels, positions = Counter[str](), Counter[str]()
+        for arrival, count in self._levels.items():
+            levels[day_of[arrival]] += count
+        for arrival, count in self._connection.execute(
+            "select arrival, count(*) from core.argo_position where wmo = any(%s) and since = %s group by arrival", (sorted(self.touched), change)
+        ):
+            if arrival in day_of:
+                positions[day_of[arrival]] += count
+        return dict(zip(ASSETS, (Counter(day for _, day in floats), Counter(day for _, day in casts), levels, positions), strict=True))
+
+    def withdrawn(self, change: int) -> Withdrawn:
+        """What was done, in numbers, where files left."""
+        gone = sum(not self._profiles[key].rank for key in self._changed)
+        return Withdrawn(change, gone, len(self._changed) - gone, len(self.touched))
 
     @property
     def arrivals_with_casts(self) -> list[int]:
@@ -349,41 +444,127 @@ class _Load:
     def _distinct_ledger(self) -> list[tuple[Any, ...]]:
         return list({row[:8]: row for row in self._ledger}.values())
 
-    def _write_floats(self, change: int) -> set[int]:
-        """Keep what was said of floats where it is the latest, and merge it; gives the floats of which something else than casts is new."""
-        said = [
-            {"wmo": wmo, "source": source, "arrival": rank[1], "is_delayed": rank[0], "attributes": attributes}
-            for (wmo, source), (rank, _, attributes) in sorted(self._floats.items())
-        ]
-        newer = self._connection.execute(
-            "insert into raw.argo_said select * from jsonb_populate_recordset(null::raw.argo_said, %s)"
-            " on conflict (wmo, source) do update set arrival = excluded.arrival, is_delayed = excluded.is_delayed, attributes = excluded.attributes"
-            " where (excluded.is_delayed, excluded.arrival) > (raw.argo_said.is_delayed, raw.argo_said.arrival) returning wmo, source",
-            (_json(said),),
-        ).fetchall()
-        floats = sorted({wmo for wmo, _ in newer})
-        merged: dict[int, dict[str, dict[str, Any]]] = {wmo: {} for wmo in floats}
-        for wmo, source, attributes in self._connection.execute("select wmo, source, attributes from raw.argo_said where wmo = any(%s)", (floats,)):
-            merged[wmo][source] = attributes
-        rows = [{"wmo": wmo, **_merged_float(sources)} for wmo, sources in merged.items()]
-        _upsert(self._connection, "core.argo_float", ("wmo",), rows, change)
-        launches = [_launch(wmo, sources["meta"]) for wmo, sources in merged.items() if "meta" in sources]
-        arrival = {wmo: self._floats[wmo, "meta"][1] for wmo in floats if (wmo, "meta") in self._floats}
-        _upsert(
-            self._connection,
-            "core.argo_position",
-            ("wmo", "source", "cycle", "direction", "number"),
-            [{**row, "arrival": arrival[row["wmo"]]} for row in launches if row is not None and row["wmo"] in arrival],
-            change,
-        )
-        return {wmo for wmo, source in newer if source != "profile"}
-
     def _write_profiles(self, change: int) -> None:
         rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        gone = []
         for key in sorted(self._changed):
-            rows[self._profiles[key].is_new].append(_row(key, self._profiles[key]))
+            profile = self._profiles[key]
+            if profile.rank:
+                rows[profile.is_new].append(_row(key, profile))
+            else:
+                gone.append(profile.profile_id)
+        if gone:
+            self._connection.execute("delete from core.argo_profile where profile_id = any(%s)", (gone,))
         _insert(self._connection, "core.argo_profile", rows[True], change)
         _update(self._connection, "core.argo_profile", ("profile_id",), rows[False], change)
+
+
+class _Floats:
+    """What files say of floats: every file of each kind, but of profile files the latest alone, and the floats as these come to be merged.
+
+    Parameters
+    ----------
+    said : (float, source, arrival) -> whether it is of delayed mode, and what it says.
+    leaving : arrivals whose word counts no longer.
+    """
+
+    def __init__(self, connection: Connection, said: Mapping[tuple[int, str, int], tuple[bool, dict[str, Any]]], leaving: Sequence[int]) -> None:
+        self._connection = connection
+        self._leaving = list(leaving)
+        latest: dict[int, int] = {}
+        for wmo, source, arrival in said:
+            if source == "profile":
+                latest[wmo] = max(arrival, latest.get(wmo, arrival))
+        self._rows = [
+            {"wmo": wmo, "source": source, "arrival": arrival, "is_delayed": is_delayed, "attributes": attributes}
+            for (wmo, source, arrival), (is_delayed, attributes) in sorted(said.items())
+            if source != "profile" or arrival == latest[wmo]
+        ]
+        left = connection.execute("select distinct wmo from raw.argo_said where arrival = any(%s)", (self._leaving,)).fetchall() if leaving else []
+        self._wmos = sorted({wmo for wmo, *_ in said} | {wmo for (wmo,) in left})
+        self._in_force: dict[tuple[int, str], tuple[int, dict[str, Any]]] = {}
+        self.changed: set[tuple[int, str]] = set()
+        """Float and source of which another file is in force than before."""
+
+    def arrival_of(self, wmo: int, source: str) -> int | None:
+        """The file whose word on a float counts; none where there is none."""
+        found = self._in_force.get((wmo, source))
+        return None if found is None else found[0]
+
+    def write(self, change: int) -> None:
+        """Keep what was said, and let the floats and their launches be what it comes to."""
+        run = self._connection.execute
+        before = self._read()
+        run("delete from raw.argo_said where arrival = any(%s)", (self._leaving,))
+        run(
+            "insert into raw.argo_said select * from jsonb_populate_recordset(null::raw.argo_said, %s) on conflict (wmo, source, arrival)"
+            " do update set is_delayed = excluded.is_delayed, attributes = excluded.attributes",
+            (_json(self._rows),),
+        )
+        run(
+            "delete from raw.argo_said as s using raw.argo_said as later where s.wmo = any(%s) and s.source = 'profile'"
+            " and later.wmo = s.wmo and later.source = s.source and later.arrival > s.arrival",
+            (self._wmos,),
+        )
+        self._in_force = self._read()
+        self.changed = {key for key in before.keys() | self._in_force.keys() if before.get(key, (None,))[0] != self._in_force.get(key, (None,))[0]}
+        merged: dict[int, dict[str, dict[str, Any]]] = {}
+        for (wmo, source), (_, attributes) in self._in_force.items():
+            merged.setdefault(wmo, {})[source] = attributes
+        new = {wmo for wmo, _ in self.changed} & merged.keys()
+        _upsert(self._connection, "core.argo_float", ("wmo",), [{"wmo": wmo, **_merged_float(merged[wmo])} for wmo in sorted(new)], change)
+        self._write_launches(sorted(wmo for wmo, source in self.changed if source == "meta"), change)
+
+    def _read(self) -> dict[tuple[int, str], tuple[int, dict[str, Any]]]:
+        found = self._connection.execute(
+            "select distinct on (wmo, source) wmo, source, arrival, attributes from raw.argo_said where wmo = any(%s)"
+            " order by wmo, source, is_delayed desc, arrival desc",
+            (self._wmos,),
+        )
+        return {(wmo, source): (arrival, attributes) for wmo, source, arrival, attributes in found}
+
+    def _write_launches(self, wmos: Sequence[int], change: int) -> None:
+        launches, none = [], []
+        for wmo in wmos:
+            said = self._in_force.get((wmo, "meta"))
+            launch = None if said is None else _launch(wmo, said[1])
+            if said is None or launch is None:
+                none.append(wmo)
+            else:
+                launches.append({**launch, "arrival": said[0]})
+        if none:
+            self._connection.execute("delete from core.argo_position where wmo = any(%s) and source = 'launch'", (none,))
+        _upsert(self._connection, "core.argo_position", ("wmo", "source", "cycle", "direction", "number"), launches, change)
+
+    def forget_gone(self) -> None:
+        """Let go of floats of which no file says anything any more; their casts are gone before."""
+        gone = sorted({wmo for wmo, _ in self.changed} - {wmo for wmo, _ in self._in_force})
+        if gone:
+            self._connection.execute("delete from core.argo_float where wmo = any(%s)", (gone,))
+
+
+_LEFT = """
+select wmo, cycle, direction, product, cast_number from core.argo_profile where core_arrival = any(%(leaving)s)
+union select wmo, cycle, direction, product, cast_number from core.argo_profile where bgc_arrival = any(%(leaving)s)
+"""
+
+_REMAINING = f"""
+with stays as (select arrival from raw.source_file where withdrawn_at is null and status = 'succeeded' and arrival <> all(%(leaving)s))
+select arrival from (
+    select distinct on (c.wmo, c.cycle, c.direction, c.product, c.cast_number, c.part) c.arrival
+    from ({_LEFT}) as p join raw.argo_cast as c using (wmo, cycle, direction, product, cast_number) join stays using (arrival)
+    order by c.wmo, c.cycle, c.direction, c.product, c.cast_number, c.part, c.data_mode = 'D' desc, c.arrival desc
+) as of_casts
+union
+select max(c.arrival) from raw.argo_said as s join raw.argo_cast as c using (wmo) join stays on stays.arrival = c.arrival
+where s.source = 'profile' and s.arrival = any(%(leaving)s) group by s.wmo
+union
+select arrival from (
+    select distinct on (o.wmo) o.arrival from raw.argo_said as s join raw.argo_said as o using (wmo, source) join stays on stays.arrival = o.arrival
+    where s.source = 'fixes' and s.arrival = any(%(leaving)s) order by o.wmo, o.is_delayed desc, o.arrival desc
+) as of_tracks
+order by 1
+"""
 
 
 def _keys(casts: Casts, counts: dict[tuple[int, int, str], int]) -> list[Key]:
@@ -641,8 +822,11 @@ def _write_profile_positions(connection: Connection, cycles: Sequence[tuple[int,
     )
 
 
-def _write_fixes(connection: Connection, wmo: int, fixes: SurfaceFixes, arrival: int) -> None:
-    """Let the surface fixes of a float be those of its latest trajectory file."""
+def _write_fixes(connection: Connection, wmo: int, fixes: SurfaceFixes | None, arrival: int | None) -> None:
+    """Let the surface fixes of a float be those of its trajectory file in force; there are none where it has no file."""
+    if fixes is None:
+        connection.execute("delete from core.argo_position where wmo = %s and source = 'trajectory'", (wmo,))
+        return
     here = np.flatnonzero(np.isfinite(fixes.latitude) & np.isfinite(fixes.longitude))
     times, qc, at_qc = _times(fixes.at), _qc(fixes.position_qc).tolist(), _qc(fixes.at_qc).tolist()
     connection.execute("create temporary table wanted_position on commit drop as select * from core.argo_position limit 0")

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from water_pipelines.domain.argo.casts import Casts
 from water_pipelines.domain.argo.flags import GOOD, MISSING, NOT_TESTED, CastFlags, ParameterFlags, RealTimeTest
+from water_pipelines.domain.argo.records import Then
 from water_pipelines.storage.argo_casts import StoredCasts, parameter_numbers
 from water_pipelines.storage.database import Connection, Snapshot
 from water_pipelines.storage.staging import StagedTable, Table, stage
@@ -27,11 +28,12 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Judged:
-    """Casts with what the tests found, and what the tests went by, in words."""
+    """Casts with what the tests found, and what the tests went by, in words; and what they find by the rules of the data centres' records."""
 
     stored: StoredCasts
     flags: CastFlags
     rules: str
+    then: Then
 
 
 def flag_rows(connection: Connection, judged: Judged) -> Columns:
@@ -66,10 +68,17 @@ def stage_flags(snapshot: Snapshot, judged: Sequence[Judged]) -> list[StagedTabl
         "profile_id": ("int4", [each.stored.profile_id for each in judged]),
         "run": ("int8", [each.flags.performed for each in judged]),
         "failed": ("int8", [each.flags.failed for each in judged]),
+        "recorded_run": ("int8", [each.then.performed for each in judged]),
+        "recorded_failed": ("int8", [each.then.failed for each in judged]),
     }
     evaluated = stage(snapshot, EVALUATION, {name: (kind, np.concatenate([nothing, *parts])) for name, (kind, parts) in columns.items()})
     for rules in {each.rules for each in judged}:
         snapshot.connection.execute(sql.SQL("update {} set rules = %s").format(sql.Identifier(evaluated.name)), (rules,))
+    for name in {name for each in judged for name in np.unique(each.then.rules).tolist()} - {""}:
+        of = np.concatenate([each.stored.profile_id[each.then.rules == name] for each in judged])
+        snapshot.connection.execute(
+            sql.SQL("update {} set recorded_rules = %s where profile_id = any(%s)").format(sql.Identifier(evaluated.name)), (name, of.tolist())
+        )
     return [staged, evaluated]
 
 

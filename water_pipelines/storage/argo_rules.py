@@ -6,6 +6,7 @@ Both come as files that land; the latest arrival is in force. Keep out: what a t
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,14 +61,23 @@ def floats(connection: Connection) -> list[int]:
 def keep_grey_list(connection: Connection, arrival: int, grey: GreyList) -> set[int]:
     """Keep a grey list; gives the floats whose entries differ from those of the list that was in force, where it comes to be in force itself."""
     latest = connection.execute("select max(arrival) from core.argo_grey_list").fetchone()
-    before = read_grey_rows(connection)
+    before = _entries(connection)
     rows = [row for row in zip(*_columns(grey), strict=True) if row[0] is not None]
     copy_rows(connection, sql.Identifier("core", "argo_grey_list"), _COLUMNS, [(arrival, position, *row) for position, row in enumerate(rows)])
     if latest is not None and latest[0] is not None and latest[0] > arrival:
         return set()
-    known = {(wmo, parameter, start, end, flag) for wmo, parameter, start, end, flag, *_ in before}
-    now = {(wmo, parameter, start, end, flag) for wmo, parameter, start, end, flag, *_ in read_grey_rows(connection)}
-    return {each[0] for each in known ^ now}
+    return {each[0] for each in before ^ _entries(connection)}
+
+
+def drop_grey_lists(connection: Connection, arrivals: Sequence[int]) -> set[int]:
+    """Forget some grey lists; gives the floats whose entries differ in the list that is in force now."""
+    before = _entries(connection)
+    connection.execute("delete from core.argo_grey_list where arrival = any(%s)", (list(arrivals),))
+    return {each[0] for each in before ^ _entries(connection)}
+
+
+def _entries(connection: Connection) -> set[tuple[Any, ...]]:
+    return {(wmo, parameter, start, end, flag) for wmo, parameter, start, end, flag, *_ in read_grey_rows(connection)}
 
 
 def read_grey_rows(connection: Connection) -> list[tuple[Any, ...]]:

@@ -197,6 +197,7 @@ def argo_is_flagged(world: World, flags: list[dict[str, Any]], failed: int) -> N
     def compute(snapshot: Snapshot, wmos: Any) -> Staged:
         casts = snapshot.rows("select profile_id from core.argo_profile where wmo = %s", (int(FLOAT),))
         said = {"wmo": int(FLOAT), "run": 1 << 9 | 1 << 6, "failed": failed, "rules": "test"}
+        said |= {"recorded_run": said["run"], "recorded_failed": failed, "recorded_rules": "of then"}
         evaluated = [{**said, "profile_id": number} for (number,) in casts]
         rows = [{"wmo": int(FLOAT), "profile_id": casts[0][0], **flag} for flag in flags]
         return Staged([stage_query(snapshot, table, recordset(table, of)) for table, of in ((ARGO_FLAG, rows), (ARGO_EVALUATION, evaluated))])

@@ -71,6 +71,7 @@ ASKED |= {
     f"{V1}/argo/floats/{{wmo}}/profiles": [f"/{FLOAT}/profiles"],
     f"{V1}/argo/floats/{{wmo}}/track": [f"/{FLOAT}/track"],
     f"{V1}/argo/profiles/{{profile_id}}": [f"/{FLOAT}_001", f"/{FLOAT}_001?format=csv", f"/{FLOAT}_001?format=netcdf"],
+    f"{V1}/argo/changes": ["", "?since=4"],
     f"{V1}/argo/search": ["?depth_min=50"],
 }
 EXEMPT = {

@@ -74,6 +74,7 @@ VALUES: dict[str, tuple[type[schemas.Shape], list[str]]] = {
     f"{V1}/argo/floats/{{wmo}}/profiles": (schemas.ArgoProfilePage, [f"/{FLOAT}/profiles", f"/{FLOAT}/profiles?limit=1&start=2020-01-01"]),
     f"{V1}/argo/floats/{{wmo}}/track": (schemas.ArgoTrack, [f"/{FLOAT}/track", f"/{FLOAT}/track?source=profile"]),
     f"{V1}/argo/profiles/{{profile_id}}": (schemas.ArgoProfileDetail, [f"/{FLOAT}_001"]),
+    f"{V1}/argo/changes": (schemas.ArgoChangePage, ["", "?since=2", "?limit=1"]),
     f"{V1}/argo/search": (schemas.ArgoProfilePage, ["", "?limit=1", "?bbox=-40,40,-20,50&depth_min=50&parameter=TEMP", "?depth_max=20"]),
 }
 PRESENT: dict[str, tuple[type[schemas.Shape], list[str]]] = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import dagster as dg
 import netCDF4
@@ -15,16 +17,19 @@ import pytest
 
 from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.orchestration.assets.argo import argo_facts, argo_flag, argo_summary
-from water_pipelines.orchestration.operations import argo_flagging
-from water_pipelines.orchestration.operations.acts import CannotAct, withdrawal
+from water_pipelines.orchestration.operations import acts, argo_flagging
+from water_pipelines.orchestration.operations.acts import CannotAct
 from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import SETTLED, compute_units, settle
-from water_pipelines.parsers.contract import UnreadableFile
-from water_pipelines.storage.served import argo
+from water_pipelines.parsers import recognise
+from water_pipelines.parsers.contract import Event, FileFacts, Head, UnreadableFile
+from water_pipelines.parsers.facts import ActFact
+from water_pipelines.parsers.mapping import Mapping
+from water_pipelines.storage.served import argo, argo_changes
 from water_pipelines.storage.served.reading import reading
-from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
+from water_pipelines_tests.argo_world import FLOAT, archived, bgc, cast, delayed, load, load_at_once, netcdf, oxygen, stored, zipped
 from water_pipelines_tests.clients.test_llm import Model, completion, serving
 from water_pipelines_tests.orchestration.histories import rows, settled
 from water_pipelines_tests.parsers.argo_files import as_netcdf4
@@ -108,33 +113,86 @@ def test_a_profile_without_salinity_and_an_empty_cast_are_kept(platform: Platfor
     assert rows(platform, "select count(*) from core.argo_flagged_level where psal_flag = 9 and temp_flag = 1") == [(12,)]
 
 
+def test_the_content_of_a_file_is_recognised_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever road it takes: alone, in a group, or as a member of an archive, which is looked at itself, too."""
+    seen = _Looks()
+    monkeypatch.setattr(recognise, "PARSERS", (seen, *recognise.PARSERS))
+    platform.store.put("inbox/level.csv", b"time,station,property,unit,value\n2026-01-01T00:00Z,A,stage,m,1\n")
+    load_at_once(platform, {"1.nc": netcdf([cast(1)]), "2.nc": netcdf([cast(2)]), "large.bin": netcdf([cast(3)])})
+    assert len(seen.heads) == 4
+    load(platform, {"two.zip": zipped({"3.nc": netcdf([cast(4)]), "4.nc": netcdf([cast(5)])})})
+    assert len(seen.heads) == 7
+    assert rows(platform, "select count(*) from core.argo_profile") == [(5,)]
+
+
+class _Looks:
+    """A parser that knows no file, and notes which it was asked about."""
+
+    name, version, kind = "looks", "1", "observations"
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+
+    def recognises(self, head: Head) -> bool:
+        self.heads.append(head.start[:16])
+        return False
+
+    def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
+        raise NotImplementedError
+
+
 class TestBadFiles:
     """What cannot be read is set aside with a reason, and what is beside it is loaded."""
 
-    def test_in_a_zip_the_good_members_are_loaded_and_the_bad_ones_named(self, platform: Platform) -> None:
-        """An error page, a truncated file, one without JULD, a traversal, a member twice: each is a rejected row; the two good files load."""
+    @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tar.zst"])
+    def test_in_an_archive_the_good_members_are_loaded_and_the_bad_ones_named(self, platform: Platform, suffix: str) -> None:
+        """An error page, a truncated file, one without JULD, a traversal, a member twice, an archive: each is a rejected row; two good ones load."""
         good = netcdf([cast(1)])
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            packed = _with_duplicate(
-                {
-                    "dac/6900001/R6900001_001.nc": good,
-                    "dac/R6900001_002.nc": b"<!DOCTYPE html><html><title>503</title></html>",
-                    "dac/R6900001_003.nc": good[:700],
-                    "dac/R6900001_004.nc": netcdf([cast(4)], without=["JULD"]),
-                    "../../R6900001_005.nc": netcdf([cast(5)]),
-                    "README.txt": b"time,value\n2020-01-01T00:00Z,1\n",
-                    "dac/R6900001_006.nc": netcdf([cast(6)]),
-                }
-            )
-        load(platform, {"drop.zip": packed})
-        assert status_of(platform, "drop.zip") == ("succeeded", None, 6)
+        packed = archived(
+            suffix,
+            {
+                "dac/6900001/R6900001_001.nc": good,
+                "dac/R6900001_002.nc": b"<!DOCTYPE html><html><title>503</title></html>",
+                "dac/R6900001_003.nc": good[:700],
+                "dac/R6900001_004.nc": netcdf([cast(4)], without=["JULD"]),
+                "../../R6900001_005.nc": netcdf([cast(5)]),
+                "README.txt": b"time,value\n2020-01-01T00:00Z,1\n",
+                "inner.nc.gz": gzip.compress(good),
+                "__MACOSX/._R6900001_006.nc": b"resource fork",
+                "dac/R6900001_006.nc": netcdf([cast(6)]),
+            },
+            again="dac/6900001/R6900001_001.nc",
+        )
+        load(platform, {f"drop{suffix}": packed})
+        assert status_of(platform, f"drop{suffix}") == ("succeeded", None, 7)
         assert [name for name, *_ in rows(platform, CURRENT)] == [f"{FLOAT}_001", f"{FLOAT}_006"]
         reasons = {str(text): str(reason) for text, reason in rows(platform, "select text, reason from raw.rejected_row order by position")}
         assert "web page titled '503'" in reasons["dac/R6900001_002.nc"]
         assert "JULD" in reasons["dac/R6900001_004.nc"]
         assert "outside of itself" in reasons["../../R6900001_005.nc"]
+        assert "archive within" in reasons["inner.nc.gz"]
         assert "twice" in reasons["dac/6900001/R6900001_001.nc"]
         assert set(reasons) >= {"dac/R6900001_003.nc", "README.txt"}
+
+    def test_a_packed_file_is_what_it_holds_and_a_packed_bomb_is_set_aside(self, platform: Platform) -> None:
+        """A gzip of a cast and one of a grey list load; one of a cast without JULD, a truncated tar and a bomb name what is wrong."""
+        tar = archived(".tar", {"a.nc": netcdf([cast(3)]), "b.nc": netcdf([cast(4)])})
+        grey = f"PLATFORM_CODE,PARAMETER_NAME,START_DATE,END_DATE,QUALITY_CODE,COMMENT,DAC\n{FLOAT},PSAL,20200101,,3,drift,IF\n".encode()
+        dropped = {
+            "good.nc.gz": gzip.compress(netcdf([cast(1)])),
+            "grey.txt.gz": gzip.compress(grey),
+            "bare.nc.gz": gzip.compress(netcdf([cast(2)], without=["JULD"])),
+            "cut.tar.gz": gzip.compress(tar[: len(tar) // 2]),
+            "bomb.tar.gz": gzip.compress(archived(".tar", {"zeros.nc": b"CDF\x01" + bytes(80 << 20)})),
+        }
+        load(platform, dropped)
+        found = {name: status_of(platform, name) for name in dropped}
+        assert [found[name][0] for name in dropped] == ["succeeded", "succeeded", "quarantined", "quarantined", "quarantined"]
+        assert "JULD" in str(found["bare.nc.gz"][1])
+        assert "truncated" in str(found["cut.tar.gz"][1])
+        assert "expands to more than" in str(found["bomb.tar.gz"][1])
+        assert [name for name, *_ in rows(platform, CURRENT)] == [f"{FLOAT}_001"]
+        assert rows(platform, "select count(*) from core.argo_grey_list") == [(1,)]
 
     def test_a_zip_without_any_good_member_is_set_aside(self, platform: Platform) -> None:
         """Nothing is stored, and the reasons are kept."""
@@ -158,16 +216,6 @@ class TestBadFiles:
         load_at_once(platform, {"letters.nc": netcdf([cast(1, wmo="Q69\0\0")]), "nuls.nc": netcdf([cast(1, wmo="\0\0\0")])})
         assert [status_of(platform, name)[0] for name in ("letters.nc", "nuls.nc")] == ["quarantined"] * 2
         assert "PLATFORM_NUMBER" in str(status_of(platform, "letters.nc")[1])
-
-
-def _with_duplicate(members: dict[str, bytes]) -> bytes:
-    import io
-    import zipfile
-
-    packed = io.BytesIO(zipped(members))
-    with zipfile.ZipFile(packed, "a") as archive:
-        archive.writestr(next(iter(members)), b"again")
-    return packed.getvalue()
 
 
 class TestFlags:
@@ -243,6 +291,19 @@ class TestFlags:
         argo_flagging.put_in_force(platform, argo_flagging.choose(platform, test8="2024"))
         settled(platform)
         assert stored(platform)["flags"] == before
+
+    def test_records_are_met_by_the_rules_of_their_day(self, platform: Platform) -> None:
+        """A fall of 15 dbar failed test 8 in 2019 and does not today: flags go by today, the comparison with the record by its day."""
+        falls = {"HISTORY": [("QCP$", "FFFE", "20190301000000", "IN", "INQC", "4.0"), ("QCF$", "100", "20190301000000", "IN", "INQC", "4.0")]}
+        of_2019 = cast(1, **falls)
+        of_2019["PRES"][8] = 60.0
+        load(platform, {"1.nc": netcdf([of_2019]), "2.nc": netcdf([cast(2)])})
+        settled(platform)
+        assert rows(platform, "select failed & 256, recorded_failed & 256, recorded_rules, rules like '%changes of 2024;%' from core.argo_evaluation"
+                              " order by recorded_rules desc") == [(0, 256, "manual 3.0 (2016)", True), (0, 0, "", True)]  # fmt: skip
+        with reading(platform.database) as state:
+            (of_test_8,) = [each for each in argo.agreement(state, NUMBER) if each["test"] == 8]
+        assert of_test_8 == {"test": 8, "compared": 1, "agree": 1, "ours_only": 0, "theirs_only": 0, "rules": ["manual 3.0 (2016)"]}
 
     @pytest.mark.parametrize("text", [b"era: never", b"settings: {reversal: deep}", b"- 8", b"settings: {nothing: 1}", b"\xff"])
     def test_a_file_that_chooses_no_rules_is_refused(self, platform: Platform, text: bytes) -> None:
@@ -323,7 +384,9 @@ def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: P
 
 def test_the_assets_show_casts_tracks_and_the_agreement(platform: Platform) -> None:
     """Materialising from the UI judges all floats again, which changes nothing, and shows plots; the day's facts tell their rows."""
-    load(platform, {"a.nc": netcdf([cast(1), cast(2)])})
+    load_at_once(platform, {"a.nc": netcdf([cast(1), cast(2)]), "b.nc": bgc([oxygen(1)])})
+    told = dict(rows(platform, "select asset, rows from core.computed where asset like 'core/argo_%'"))
+    assert told == {"core/argo_float": 1, "core/argo_profile": 2, "core/argo_level": 24, "core/argo_position": 2}
     settled(platform)
     resources = {"platform": dg.ResourceDefinition.hardcoded_resource(platform)}
     derived = dg.materialize([argo_flag, argo_summary], resources=resources)
@@ -346,12 +409,96 @@ def test_the_assets_show_casts_tracks_and_the_agreement(platform: Platform) -> N
     }
 
 
-def test_a_file_of_argo_is_replaced_and_never_withdrawn(platform: Platform) -> None:
-    """Withdrawing one would leave its casts as they are; so it is refused, with what to do."""
-    load(platform, {"R.nc": netcdf([cast(1)])})
-    arrival = str(rows(platform, "select arrival from raw.source_file where name = 'R.nc'")[0][0])
-    with pytest.raises(CannotAct, match=r"R\.nc is of Argo"):
-        withdrawal(platform, [arrival], reason="", at=datetime(2026, 1, 1, tzinfo=UTC))
+class TestWithdrawal:
+    """A file that is taken out leaves what the remaining files say; asking first changes nothing."""
+
+    def test_a_delayed_file_gives_way_to_the_versions_that_it_replaced(self, platform: Platform, rebuilt: Platform, tmp_path: Path) -> None:
+        """D of cycle 1, alone with cycle 2, goes: R's values are back, cycle 2 is gone, flags follow, and a reinstatement undoes it all."""
+        other = {name: (shared("argo") / f"argopy-data/dac/aoml/5900446/5900446_{name}.nc").read_bytes() for name in ("Rtraj", "Dtraj", "meta")}
+        load(
+            platform,
+            {
+                "Rtraj.nc": other["Rtraj"],
+                "R.nc": netcdf([cast(1, warmer=30.0)]),
+                "R2.nc": netcdf([cast(1, warmer=30.0)], levels=13),
+                "B.nc": bgc([oxygen(1)]),
+            },
+        )
+        settled(platform)
+        only_r = stored(platform)
+        load(platform, {"D.nc": netcdf([delayed(1), delayed(2)]), "meta.nc": other["meta"], "Dtraj.nc": other["Dtraj"]})
+        settled(platform)
+        whole, change = stored(platform), _change(platform)
+        assert whole["positions"] != only_r["positions"]
+        asked = acts.ask(platform, _taken(platform, "D.nc", "meta.nc", "Dtraj.nc"))
+        assert (stored(platform), _change(platform)) == (whole, change)
+        done = acts.do(platform, _taken(platform, "D.nc", "meta.nc", "Dtraj.nc"))
+        assert done.counts == asked.counts == {"files": 3, "casts withdrawn": 1, "casts replaced": 1, "floats": 2}
+        assert done.stale[FLAG] == 2
+        settled(platform)
+        assert stored(platform) == only_r
+        assert again(platform) == {}
+        with reading(platform.database, change) as then, reading(platform.database) as now:
+            of_then, of_now = (argo.find_profile(state, f"{FLOAT}_001") for state in (then, now))
+            assert (of_then["data_mode"], of_now["data_mode"]) == ("D", "R")
+            assert [argo.levels(state, of).parameters["TEMP"]["raw"][0] for state, of in ((then, of_then), (now, of_now))] == pytest.approx(
+                [15.05, 45.05]
+            )
+            assert [argo.levels(state, of).parameters["TEMP"]["flag"][0] for state, of in ((then, of_then), (now, of_now))] == [1, 4]
+            assert [each["file"] for each in argo.revisions(now, of_now)] == ["R.nc", "R2.nc", "B.nc"]
+            assert [(each["is_current"], each["file"]) for each in argo.revisions(then, of_then)][-1] == (True, "D.nc")
+            told, _ = argo_changes.page(now, change, 100)
+        assert [(each["kind"], each["casts"], each["first_cycle"]) for each in told] == [("changed", 1, 1), ("withdrawn", 1, 2), ("flagged", 1, 1)]
+        acts.do(platform, acts.reinstatement(platform, _arrivals(platform, "D.nc", "meta.nc", "Dtraj.nc"), reason="", at=AT))
+        settled(platform)
+        assert stored(platform) == whole
+        acts.do(platform, _taken(platform, "R2.nc", "D.nc"))
+        settled(platform)
+        assert rows(platform, "select core_arrival from core.argo_profile") == [(int(_arrivals(platform, "R.nc")[0]),)]
+        rebuild(rebuilt)
+        assert stored(rebuilt) == stored(platform)
+
+    def test_what_no_other_file_speaks_of_is_gone(self, platform: Platform) -> None:
+        """The only file of a float, its BGC file and a grey list: casts, flags, positions and the float go, and a list before is in force."""
+        header = "PLATFORM_CODE,PARAMETER_NAME,START_DATE,END_DATE,QUALITY_CODE,COMMENT,DAC\n"
+        load(platform, {"a.nc": netcdf([cast(1)]), "old.txt": f"{header}{FLOAT},PSAL,20200101,,3,drift,IF\n".encode()})
+        settled(platform)
+        before = stored(platform)
+        load(
+            platform,
+            {
+                "b.zip": zipped({"b.nc": netcdf([cast(1, wmo="6900002")]), "Bb.nc": bgc([oxygen(1, wmo="6900002")])}),
+                "new.txt": f"{header}6900002,TEMP,20200101,,4,broken,IF\n".encode(),
+            },
+        )
+        settled(platform)
+        assert rows(platform, f"select count(*) from core.argo_flag where wmo = {FLOAT}") == [(0,)]
+        acts.do(platform, _taken(platform, "b.zip", "new.txt"))
+        settled(platform)
+        assert stored(platform) == before
+        assert rows(platform, f"select count(*) from core.argo_flag where wmo = {FLOAT}") == [(12,)]
+
+    def test_files_of_both_kinds_are_not_withdrawn_at_once(self, platform: Platform) -> None:
+        """One change is of one kind; both are named in the refusal."""
+        platform.store.put("inbox/level.csv", b"time,station,property,unit,value\n2026-01-01T00:00Z,A,stage,m,1\n")
+        load(platform, {"a.nc": netcdf([cast(1)])})
+        with pytest.raises(CannotAct, match=r"level\.csv"):
+            _taken(platform, "a.nc", "level.csv")
+
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _arrivals(platform: Platform, *names: str) -> list[str]:
+    return [str(rows(platform, f"select arrival from raw.source_file where name = '{name}'")[0][0]) for name in names]
+
+
+def _taken(platform: Platform, *names: str) -> ActFact:
+    return acts.withdrawal(platform, _arrivals(platform, *names), reason="not ours", at=AT)
+
+
+def _change(platform: Platform) -> int:
+    return int(str(rows(platform, "select n from core.clock")[0][0]))
 
 
 class TestSummaries:

@@ -121,21 +121,42 @@ class _Writer:
             variable[...] = np.where(np.isnan(array), fill, array).astype(kind)
 
 
-def as_netcdf4(data: bytes, path: Path) -> bytes:
-    """A NetCDF-4 copy of a classic file, value by value."""
-    with netCDF4.Dataset("classic.nc", memory=data) as old, netCDF4.Dataset(path, "w", format="NETCDF4_CLASSIC") as new:
+def as_netcdf4(data: bytes, path: Path, *, otherwise: bool = False) -> bytes:
+    """A NetCDF-4 copy of a classic file, value by value.
+
+    Or `otherwise`: texts and flags as NC_STRING, numbers as big-endian doubles in small chunks.
+    """
+    container = "NETCDF4" if otherwise else "NETCDF4_CLASSIC"
+    with netCDF4.Dataset("classic.nc", memory=data) as old, netCDF4.Dataset(path, "w", format=container) as new:
         old.set_auto_maskandscale(False)
         old.set_auto_chartostring(False)
         for name, dimension in old.dimensions.items():
             new.createDimension(name, None if dimension.isunlimited() else len(dimension))
         for name, variable in old.variables.items():
+            if otherwise and variable.dtype.kind == "S":
+                _copy_as_text(new, name, variable)
+                continue
             attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
-            copy = new.createVariable(
-                name, variable.dtype, variable.dimensions, fill_value=attributes.pop("_FillValue", None), zlib=variable.ndim > 0
-            )
+            kind: dict[str, Any] = {"datatype": variable.dtype, "zlib": variable.ndim > 0}
+            if otherwise and variable.dtype.kind == "f":
+                kind |= {"datatype": np.dtype(">f8"), "endian": "big", "chunksizes": [min(each, 5) or 1 for each in variable.shape] or None}
+            fill = attributes.pop("_FillValue", None)
+            copy = new.createVariable(name, dimensions=variable.dimensions, fill_value=fill, **kind)
             copy.setncatts(attributes)
             copy.set_auto_maskandscale(False)
             copy.set_auto_chartostring(False)
             if variable.size:
                 copy[...] = variable[...]
     return path.read_bytes()
+
+
+def _copy_as_text(new: netCDF4.Dataset, name: str, variable: Any) -> None:
+    dimensions = variable.dimensions
+    is_long = bool(dimensions) and dimensions[-1].startswith(("STRING", "DATE_TIME"))
+    copy = new.createVariable(name, str, dimensions[:-1] if is_long else dimensions)
+    if variable.size:
+        texts = netCDF4.chartostring(variable[...]) if is_long else np.char.decode(variable[...])
+        if copy.ndim:
+            copy[...] = np.asarray(texts, object)
+        else:
+            copy[0] = str(texts)

@@ -55,13 +55,32 @@ def test_a_netcdf4_copy_reads_the_same(tmp_path: Path) -> None:
     names = ["coriolis/6903247/profiles/BR6903247_398.nc", "coriolis/6903247/profiles/SR6903247_398D.nc", "coriolis/1900857/profiles/D1900857_078.nc"]
     for name in [*names, "aoml/13857/profiles/R13857_140.nc", "coriolis/6903247/profiles/R6903247_022D.nc"]:
         data = shared(f"{FLOATS}/{name}").read_bytes()
-        classic, copied = casts_of(data), casts_of(as_netcdf4(data, tmp_path / "copy.nc"))
-        assert list(classic.parameters) == list(copied.parameters)
-        np.testing.assert_array_equal(classic.first, copied.first)
-        np.testing.assert_array_equal(classic.tests.failed, copied.tests.failed)
-        for parameter, ours in classic.parameters.items():
-            for column in ("raw", "qc", "adjusted", "adjusted_qc", "adjusted_error", "mode"):
-                np.testing.assert_array_equal(getattr(ours, column), getattr(copied.parameters[parameter], column), f"{name} {parameter} {column}")
+        classic = casts_of(data)
+        for otherwise in (False, True):
+            copied = casts_of(as_netcdf4(data, tmp_path / "copy.nc", otherwise=otherwise))
+            assert list(classic.parameters) == list(copied.parameters)
+            np.testing.assert_array_equal(classic.first, copied.first)
+            np.testing.assert_array_equal(classic.tests.failed, copied.tests.failed)
+            np.testing.assert_array_equal(classic.platform_number, copied.platform_number)
+            for parameter, ours in classic.parameters.items():
+                for column in ("raw", "qc", "adjusted", "adjusted_qc", "adjusted_error", "mode"):
+                    theirs = getattr(copied.parameters[parameter], column)
+                    np.testing.assert_array_equal(getattr(ours, column), theirs, f"{name} {parameter} {column}")
+
+
+def test_letters_may_be_small_and_a_direction_is_up_or_down(tmp_path: Path) -> None:
+    """Some data centres write them so; another letter is named with its variable."""
+    casts = casts_of(profile_file(tmp_path / "a.nc", [{**ONE_CAST, "DIRECTION": "d", "DATA_MODE": "a"}]))
+    assert (casts.direction.tolist(), casts.data_mode.tolist(), casts.parameters["TEMP"].mode.tolist()) == (["D"], ["A"], ["A"])
+    with pytest.raises(UnreadableFile, match=r"DIRECTION .*'X'"):
+        casts_of(profile_file(tmp_path / "b.nc", [{**ONE_CAST, "DIRECTION": "X"}]))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("BR6903247_398", FileKind.BGC), ("SR6903247_001", FileKind.SYNTHETIC), ("R6903247_398", FileKind.CORE)])
+def test_what_does_not_say_its_kind_shows_it(tmp_path: Path, name: str, kind: FileKind) -> None:
+    """Without DATA_TYPE: BGC files have a mode a parameter and no adjusted pressure, synthetic ones have both."""
+    data = shared(f"{FLOATS}/coriolis/6903247/profiles/{name}.nc").read_bytes()
+    assert set(casts_of(data.replace(b"DATA_TYPE", b"DATA_KIND")).kind.tolist()) == {kind.value}
 
 
 def test_all_kinds_of_real_files_are_read() -> None:

@@ -12,7 +12,7 @@ from water_pipelines.api.cursors import BadCursor
 from water_pipelines.api.netcdf import MEDIA_TYPE, profile_netcdf
 from water_pipelines.api.respond import Body, Csv, File, ListPage, OfValues, Page, Time, listed
 from water_pipelines.domain.argo.flags import GOOD, MISSING, names_of
-from water_pipelines.storage.served import argo
+from water_pipelines.storage.served import argo, argo_changes
 from water_pipelines.storage.served.argo import ArgoFilter, Box, CastKey, Levels
 from water_pipelines.storage.served.reading import Reading
 
@@ -194,6 +194,25 @@ def _pressure(depth_m: float | None, bbox: str | None) -> float | None:
     return float(gsw.p_from_z(-depth_m, 30.0 if box is None else (box[1] + box[3]) / 2))
 
 
+@router.get("/changes", responses=schemas.answers(schemas.ArgoChangePage, statuses=(400, 410, 422, 503)))
+def list_argo_changes(
+    respond: OfValues,
+    since: Annotated[int, Query(ge=0, description="`cursor` of the answer before; 0 to begin.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many changes, each with all floats that it touched.")] = 100,
+) -> Response:
+    """What happened to casts after a change, in order: added, come to another version, withdrawn or flagged otherwise, float by float.
+
+    To keep a copy: read the casts of each float again, as of `cursor`; then ask with `since=cursor`. `complete` tells that nothing more had happened
+    by then. A cursor that lies ahead is answered by 400: the database was restored or rebuilt, and a copy starts over.
+    """
+
+    def read(state: Reading) -> Body:
+        found, last = argo_changes.page(state, since, limit)
+        return {"items": found, "cursor": max(since, state.number) if last is None else last, "complete": last is None}
+
+    return respond(read)
+
+
 def _after_cast(page: Page) -> CastKey | None:
     if page.after_text is None:
         return None
@@ -275,6 +294,8 @@ def _tests(found: dict[str, Any]) -> dict[str, Any]:
             "institution": recorded["institution"],
             "software": recorded["software"],
             "release": recorded["release"],
+            "rules": found["recorded_rules"] or None,
+            "failed_by_us": names_of(found["recorded_failed"]) if found["recorded_rules"] else None,
         },
     }
 

@@ -20,6 +20,7 @@ GLOBAL_RANGE = {
     "TEMP_DOXY2": (-2.5, 40.0),
     "PSAL": (2.0, 41.0),
     "DOXY": (-5.0, 600.0),
+    "DOXY2": (-5.0, 600.0),
     "CHLA": (-0.2, 100.0),
     "PH_IN_SITU_TOTAL": (7.3, 8.5),
     "NITRATE": (-2.0, 50.0),
@@ -36,10 +37,17 @@ RED_SEA = ((25, 30, 30, 35), (15, 30, 35, 40), (15, 20, 40, 45), (12.55, 15, 40,
 MEDITERRANEAN = ((30, 40, -5, 40), (40, 45, 0, 25), (45, 50, 10, 15), (40, 41, 25, 30), (35.2, 36.6, -5.4, -5))
 """Test 7, boxes: south, north, west, east."""
 
-SPIKE = {"TEMP": (6.0, 2.0), "TEMP_DOXY": (6.0, 2.0), "TEMP_DOXY2": (6.0, 2.0), "PSAL": (0.9, 0.3), "DOXY": (50.0, 25.0)}
+SPIKE = {
+    "TEMP": (6.0, 2.0),
+    "TEMP_DOXY": (6.0, 2.0),
+    "TEMP_DOXY2": (6.0, 2.0),
+    "PSAL": (0.9, 0.3),
+    "DOXY": (50.0, 25.0),
+    "DOXY2": (50.0, 25.0),
+}
 """Test 9: largest good spike above 500 dbar, and from there on."""
 
-GRADIENT = {"DOXY": (50.0, 25.0)}
+GRADIENT = {"DOXY": (50.0, 25.0), "DOXY2": (50.0, 25.0)}
 GRADIENT_OF_CORE = {"TEMP": (9.0, 3.0), "PSAL": (1.5, 0.5)}
 """Test 11, likewise."""
 

@@ -6,31 +6,59 @@ By the rules of today a cast of 2019 would differ from its record because the ru
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from water_pipelines.domain.argo.casts import Casts
+from water_pipelines.domain.argo.casts import Casts, StringArray
+from water_pipelines.domain.argo.flags import CastFlags
 from water_pipelines.domain.argo.rules import Rules, rules_of_record
 from water_pipelines.domain.argo.run import Beside, flag_casts
 from water_pipelines.domain.series import Int32Array
 
 
-def failed_then(casts: Casts, beside: Beside) -> tuple[Int32Array, Int32Array]:
-    """Bits of the tests that were performed on each cast, and of those that failed, by the rules of the cast's record; 0 where it has no record.
+@dataclass(frozen=True)
+class Then:
+    """What our tests say by the rules of the records.
+
+    Parameters
+    ----------
+    performed, failed : int32[c]
+        Bits of the tests that were performed on each cast, and of those that failed; 0 where it has no record of failures.
+    rules : str[c]
+        The name of the rules; empty where it has none.
+    """
+
+    performed: Int32Array
+    failed: Int32Array
+    rules: StringArray
+
+
+def failed_then(casts: Casts, beside: Beside, known: tuple[Rules, CastFlags] | None = None) -> Then:
+    """Judge each cast that has a record of failures by the rules of that record.
 
     Parameters
     ----------
     casts : Casts
         All casts of the floats concerned: tests 5, 16 and 18 look at the casts before.
     beside : Beside
+    known : (Rules, CastFlags), optional
+        What all casts were judged by already, and came to.
     """
     performed, failed = np.zeros(len(casts), np.int32), np.zeros(len(casts), np.int32)
+    names = [""] * len(casts)
     for rules, places in _by_rules(casts).values():
+        for place in places.tolist():
+            names[place] = rules.name
+        if known is not None and known[0].settings() == rules.settings():
+            performed[places], failed[places] = known[1].performed[places], known[1].failed[places]
+            continue
         floats = np.flatnonzero(np.isin(casts.platform_number, casts.platform_number[places]))
         flags = flag_casts(casts.take(floats), beside.take(floats), rules)
         own = np.searchsorted(floats, places)
         performed[places], failed[places] = flags.performed[own], flags.failed[own]
-    return performed, failed
+    return Then(performed, failed, np.array(names, np.str_))
 
 
 def _by_rules(casts: Casts) -> dict[str, tuple[Rules, NDArray[np.int64]]]:

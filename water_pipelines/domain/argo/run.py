@@ -199,19 +199,20 @@ class _Run:
         if "PSAL" in self.value:
             self.perform(RealTimeTest.NEAR_SURFACE_SALINITY, unpumped & self.has["PSAL"])
             self.fail(RealTimeTest.NEAR_SURFACE_SALINITY, "PSAL", unpumped[self.cast], PROBABLY_BAD)
-        if "TEMP" not in self.value:
-            return
         argos = np.char.find(np.char.upper(casts.positioning_system), "ARGOS") >= 0
         least_step = np.where(pumped_until, np.where(is_apex & argos, 0.5, 0.0), np.nan)
         spot = np.char.find(casts.vertical_sampling_scheme, "discrete") >= 0
-        chosen = self.is_near_surface & self.has["TEMP"]
-        self.perform(RealTimeTest.NEAR_SURFACE_MIXED_AIR_WATER, chosen)
-        usable = self.present["PRES"] & self.present["TEMP"]
-        mixed = levels.mixed_air_water(self.value["PRES"], usable, casts.first, chosen, least_step, np.where(spot, 0.5, 1.0))
-        self.fail(RealTimeTest.NEAR_SURFACE_MIXED_AIR_WATER, "TEMP", mixed, PROBABLY_BAD)
-        breaking = mixed & pumped_until[self.cast]
-        for name in {"PRES", "PSAL"} & set(self.names):
-            self.fail(RealTimeTest.NEAR_SURFACE_MIXED_AIR_WATER, name, breaking & (self.present["PRES"] if name == "PRES" else usable), PROBABLY_BAD)
+        test = RealTimeTest.NEAR_SURFACE_MIXED_AIR_WATER
+        for temperature in [name for name in ("TEMP", "TEMP_DOXY", "TEMP_DOXY2") if name in self.value]:
+            chosen = self.is_near_surface & self.has[temperature]
+            self.perform(test, chosen)
+            usable = self.present["PRES"] & self.present[temperature]
+            mixed = levels.mixed_air_water(self.value["PRES"], usable, casts.first, chosen, least_step, np.where(spot, 0.5, 1.0))
+            self.fail(test, temperature, mixed, PROBABLY_BAD)
+            if temperature == "TEMP":
+                breaking = mixed & pumped_until[self.cast]
+                for name in {"PRES", "PSAL"} & set(self.names):
+                    self.fail(test, name, breaking, PROBABLY_BAD)
 
     def ranges(self) -> None:
         """Tests 6 and 7."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from water_pipelines.orchestration.operations.landing import land_bytes
-from water_pipelines.orchestration.operations.loading import load_file, reparse
+from water_pipelines.orchestration.operations.loading import load_file, reparse, reread_argo
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import UnreadableFile
@@ -34,7 +34,8 @@ class CannotAct(Exception):
 class Done:
     """What an act did, or would do.
 
-    `counts` has the values that are withdrawn, or take another value, or come back from other files; or the rows deleted by table.
+    `counts` has the values that are withdrawn, or take another value, or come back from other files; of Argo the casts that are withdrawn, or
+    come to another version, and the floats; or the rows deleted by table.
     """
 
     fact: ActFact
@@ -51,9 +52,8 @@ def withdrawal(platform: Platform, names: Sequence[str], *, reason: str, at: dat
             raise CannotAct(f"{file.name} is not data but {file.kind}; drop a newer {file.name} to replace it")
     with platform.database.connection() as connection:
         of_argo = argo.arrivals_of_argo(connection, [file.arrival for file in files])
-    if of_argo:
-        names_of_argo = ", ".join(file.name for file in files if file.arrival in of_argo)
-        raise CannotAct(f"{names_of_argo} is of Argo, whose casts are replaced by delayed-mode or later files of their cycles; drop one of these")
+    if of_argo and (others := [file.name for file in files if file.arrival not in of_argo]):
+        raise CannotAct(f"{', '.join(others)} holds observations, the other files casts of Argo; withdraw the two kinds apart")
     live = [file.arrival for file in files if file.withdrawn_at is None]
     if not live:
         raise CannotAct("; ".join(f"{file.name} (arrival {file.arrival}) is withdrawn already" for file in files))
@@ -162,6 +162,9 @@ def _carry_out(platform: Platform, connection: Connection, fact: ActFact, arriva
         change = platform.database.take_number(connection, "reinstate")
         source_files.reinstate(connection, arrivals)
         return change, {"files": len(arrivals)}
+    if argo.arrivals_of_argo(connection, arrivals):
+        left = argo.withdraw(platform.database, connection, arrivals, edges(connection, "core/argo_level"), partial(reread_argo, platform))
+        return left.change, {"files": len(arrivals), "casts withdrawn": left.gone, "casts replaced": left.replaced, "floats": left.floats}
     out = loads.withdraw(platform.database, connection, arrivals, edges=of_values, series_edges=of_series, reparse=partial(reparse, platform))
     assert out.change is not None
     fed = series_changes.counts(connection, out.change)

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from water_pipelines.domain.argo.casts import Casts, FloatMeta, SurfaceFixes, TechnicalValues
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.archives import holds_netcdf, members_one_by_one
+from water_pipelines.parsers.archives import Packed, Tar, Zip
 from water_pipelines.parsers.contract import Argo, FileFacts, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.storage import argo, source_files
@@ -51,15 +51,18 @@ def is_small(file: SourceFile) -> bool:
     return file.kind == "data" and file.name.lower().endswith(_NAMES) and file.bytes <= _SMALL_BYTES
 
 
-def is_argo(parser: Parser, stream: BinaryIO) -> bool:
-    """Whether what a parser recognised is for this module: a file of the Argo archive, or a zip of such files."""
-    return parser.kind == "argo" or (parser.name == "zip" and holds_netcdf(stream))
+def is_argo(platform: Platform, file: SourceFile, parser: Parser) -> bool:
+    """Whether what a parser recognised is for this module: a file of the Argo archive, or an archive of such files."""
+    if not isinstance(parser, Packed | Zip | Tar):
+        return parser.kind == "argo"
+    with platform.store.open(file.key) as stream:
+        return parser.holds_argo(stream)
 
 
-def load_one(platform: Platform, file: SourceFile, facts: FileFacts, scratch: Path) -> Loaded:
-    """Load a file that is held; `UnreadableFile` where it is at fault as a whole."""
+def load_one(platform: Platform, file: SourceFile, facts: FileFacts, parser: Parser, scratch: Path) -> Loaded:
+    """Load a file that is held, by the parser that recognised it; `UnreadableFile` where it is at fault as a whole."""
     with ExitStack() as kept:
-        parsed = read(platform, file, facts, kept, scratch)
+        parsed = read(platform, file, facts, kept, scratch, parser)
         (loaded,) = argo.load(platform.database, [parsed], _edges(platform))
     return loaded
 
@@ -100,7 +103,7 @@ def _read_all(platform: Platform, files: Sequence[tuple[SourceFile, FileFacts]])
     for file, facts in files:
         try:
             with ExitStack() as kept:
-                parsed.append(read(platform, file, facts, kept, None))
+                parsed.append(read(platform, file, facts, kept))
         except UnreadableFile as error:
             log.warning("%s is set aside: %s", file.name, error)
             source_files.refuse(platform.database, file.arrival, status="quarantined", error=str(error))
@@ -135,13 +138,29 @@ def _edges(platform: Platform) -> list[Edge]:
         return edges(connection, "core/argo_level")
 
 
-def read(platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack, scratch: Path | None) -> ArgoFile:
+def reread(platform: Platform, file: SourceFile, facts: FileFacts, scratch: Path) -> ArgoFile:
+    """A file that was loaded, to be read anew whenever its members are asked for: of many such files one at a time is held.
+
+    Its members raise `UnreadableFile` where the present parsers refuse it.
+    """
+
+    def members() -> Iterator[Member]:
+        with ExitStack() as kept:
+            yield from read(platform, file, facts, kept, scratch).members()
+
+    return ArgoFile(file, members, [], "", "")
+
+
+def read(
+    platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack, scratch: Path | None = None, parser: Parser | None = None
+) -> ArgoFile:
     """A file as its load takes it.
 
     Parameters
     ----------
     kept : closes what a large file needs, once it was loaded.
     scratch : the folder in which a large file, or an archive, is spooled; none keeps the file in memory.
+    parser : what recognised the file; none where nobody has looked at it.
 
     Raises
     ------
@@ -152,11 +171,11 @@ def read(platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack
 
     rejected: list[tuple[int, str, str]] = []
     with platform.store.open(file.key) as stream:
-        parser = find_parser(stream, Mapping())
+        parser = parser or find_parser(stream, Mapping())
         stream.seek(0)
         members: _Members = _OnDisk(kept, scratch) if scratch is not None else _InMemory()
-        if parser.name == "zip":
-            _read_zip(stream, facts, members, rejected)
+        if isinstance(parser, Packed | Zip | Tar):
+            _read_archive(parser, stream, facts, members, rejected)
         else:
             members.add("", list(_contents(parser, stream, facts)) if scratch is None else _contents(parser, stream, facts))
     if not len(members) and rejected:
@@ -165,19 +184,20 @@ def read(platform: Platform, file: SourceFile, facts: FileFacts, kept: ExitStack
     return ArgoFile(file, lambda: members, rejected, parser.name, parser.version)
 
 
-def _read_zip(stream: BinaryIO, facts: FileFacts, members: _Members, rejected: list[tuple[int, str, str]]) -> None:
+def _read_archive(archive: Packed | Zip | Tar, stream: BinaryIO, facts: FileFacts, members: _Members, rejected: list[tuple[int, str, str]]) -> None:
     from water_pipelines.parsers.recognise import find_parser
 
-    for place, (name, member) in enumerate(members_one_by_one(stream), start=1):
+    for place, (name, member) in enumerate(archive.members(stream), start=1):
         try:
             if isinstance(member, UnreadableFile):
                 raise member
             parser = find_parser(member, Mapping())
             if parser.kind != "argo":
-                raise UnreadableFile("it is no file of the Argo archive, as others in this zip are. Drop it by itself.")
-            member.seek(0)
+                raise UnreadableFile("it is no file of the Argo archive, as others in this archive are. Drop it by itself.")
             members.add(name, _contents(parser, member, facts))
         except UnreadableFile as error:
+            if not name:  # the only one of a packed file
+                raise
             rejected.append((place, name, str(error)))
 
 

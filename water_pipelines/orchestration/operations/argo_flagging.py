@@ -15,6 +15,7 @@ import yaml
 from water_pipelines.domain.argo.casts import FileKind, FloatMeta
 from water_pipelines.domain.argo.flags import names_of
 from water_pipelines.domain.argo.rules import CURRENT, ERAS, Rules, named
+from water_pipelines.domain.argo.sensors import has_old_rbr
 from water_pipelines.domain.series import BoolArray, FloatArray
 from water_pipelines.orchestration.operations.landing import land_bytes
 from water_pipelines.orchestration.resources import Platform
@@ -62,13 +63,15 @@ def judge(snapshot: Snapshot, wmos: Sequence[int], rules: Rules) -> list[Judged]
 
 
 def _judge(stored: StoredCasts, metas: Mapping[str, FloatMeta], grey: Any, arrived: Any, rules: Rules) -> Judged:
+    from water_pipelines.domain.argo.records import failed_then
     from water_pipelines.domain.argo.run import Beside, flag_casts
     from water_pipelines.parsers.argo_land import land_mask
 
     land = land_mask()
     # a later date than the arrival of its file is impossible, whenever a cast is judged
     beside = Beside(arrived, land, grey, _profile_pressure(stored, metas), _old_rbr(stored, metas))
-    return Judged(stored, flag_casts(stored.casts, beside, rules), f"{rules.name}; land by {land.variant}")
+    flags = flag_casts(stored.casts, beside, rules)
+    return Judged(stored, flags, f"{rules.name}; land by {land.variant}", failed_then(stored.casts, beside, (rules, flags)))
 
 
 def _profile_pressure(stored: StoredCasts, metas: Mapping[str, FloatMeta]) -> FloatArray:
@@ -81,17 +84,13 @@ def _profile_pressure(stored: StoredCasts, metas: Mapping[str, FloatMeta]) -> Fl
 
 
 def _old_rbr(stored: StoredCasts, metas: Mapping[str, FloatMeta]) -> BoolArray:
-    """Casts of floats with a CTD of RBR that were launched before April 2021; meta files do not say when a sensor was made."""
-    old = [wmo for wmo, meta in metas.items() if meta.launch_at < _RBR_MENDED and any(_is_rbr(each.maker, each.model) for each in meta.sensors)]
-    is_old: BoolArray = np.isin(stored.casts.platform_number, old)
+    casts = stored.casts
+    is_old = np.zeros(len(casts), dtype=np.bool_)
+    for wmo, meta in metas.items():
+        of = casts.platform_number == wmo
+        dates = casts.juld[of & ~np.isnat(casts.juld)]
+        is_old[of] = has_old_rbr(meta, dates.min() if len(dates) else np.datetime64("NaT", "us"))
     return is_old
-
-
-_RBR_MENDED = np.datetime64("2021-04-01", "us")
-
-
-def _is_rbr(maker: str, model: str) -> bool:
-    return maker.upper() == "RBR" or model.upper().startswith("RBR")
 
 
 @dataclass(frozen=True)

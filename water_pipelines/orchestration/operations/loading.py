@@ -35,6 +35,7 @@ from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.parsers.sensorthings import Page
 from water_pipelines.parsers.servers import InvalidServers, read_servers
 from water_pipelines.storage import loads, room, rule_sets, sensorthings, series_changes, source_files
+from water_pipelines.storage.argo import ArgoFile
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded, Parsed
@@ -42,7 +43,7 @@ from water_pipelines.storage.source_files import SourceFile
 from water_pipelines.storage.spool import Refused, Spool
 
 if TYPE_CHECKING:
-    from water_pipelines.parsers.recognise import Recognised
+    from water_pipelines.parsers.contract import Parser
 
 _PROGRESS_EVERY_S = 1.0
 _MANY = 16
@@ -172,7 +173,7 @@ def replay_file(platform: Platform, arrival: int, *, apply: bool) -> Difference 
     file = source_files.get(platform.database, arrival)
     with ExitStack() as stack:
         spool, refused = stack.enter_context(Spool(_scratch(platform))), stack.enter_context(Refused(_scratch(platform)))
-        parsed = _checked(platform, file, spool, refused)
+        parsed = _checked(platform, file, _parser_of(platform, file), spool, refused)
         connection = stack.enter_context(platform.database.connection())
         source_files.hold(connection, [arrival])
         if not source_files.is_loaded(connection, arrival):
@@ -197,14 +198,15 @@ def _load_data(platform: Platform, file: SourceFile, after: Event | None = None)
         raise UnreadableFile(f"the same bytes were loaded under a newer mapping ({newer.mapping_version}), by job {newer.job_id}; they stand")
     scratch = _scratch(platform)
     room.require(scratch, file.bytes, f"Reading {file.name}")
-    if _is_argo(platform, file):
-        return argo.load_one(platform, file, _facts(platform, file), scratch)
+    parser = _parser_of(platform, file)
+    if argo.is_argo(platform, file, parser):
+        return argo.load_one(platform, file, _facts(platform, file), parser, scratch)
     with ExitStack() as stack:
         spool, refused = stack.enter_context(Spool(scratch)), Refused(scratch)
         unless_kept = stack.enter_context(ExitStack())
         unless_kept.enter_context(refused)
         try:
-            parsed = _checked(platform, file, spool, refused)
+            parsed = _checked(platform, file, parser, spool, refused)
         except TooManyRefused:
             unless_kept.pop_all()
             raise
@@ -223,11 +225,12 @@ def _load_data(platform: Platform, file: SourceFile, after: Event | None = None)
         return loaded
 
 
-def _is_argo(platform: Platform, file: SourceFile) -> bool:
+def _parser_of(platform: Platform, file: SourceFile) -> Parser:
+    """The parser of a file, by its content."""
     from water_pipelines.parsers.recognise import find_parser  # with polars, which most processes do without
 
     with platform.store.open(file.key) as stream:
-        return argo.is_argo(find_parser(stream, _mapping(file)), stream)
+        return find_parser(stream, _mapping(file))
 
 
 @dataclass
@@ -240,15 +243,12 @@ class _Said:
 
 
 def _read(
-    platform: Platform, file: SourceFile, spool: Spool, refused: Refused, at: Callable[[float], None] = lambda share: None
-) -> tuple[_Said, Recognised]:
-    """Fill spools with what a file's parser yields, telling `at` which share of it was read; give the rest of what it says and the parser."""
-    from water_pipelines.parsers.recognise import open_file  # with polars, which most processes do without
-
-    mapping, said = _mapping(file), _Said()
+    platform: Platform, file: SourceFile, parser: Parser, spool: Spool, refused: Refused, at: Callable[[float], None] = lambda share: None
+) -> _Said:
+    """Fill spools with what a file's parser yields, telling `at` which share of it was read; give the rest of what it says."""
+    said = _Said()
     with platform.store.open(file.key) as stream:
-        recognised, events = open_file(stream, mapping, _facts(platform, file))
-        for event in events:
+        for event in parser.parse(stream, _mapping(file), _facts(platform, file)):
             match event:
                 case Described():
                     said.stations.update({station.natural_id: station for station in event.stations})
@@ -257,16 +257,16 @@ def _read(
                     spool.append(event.batch)
                     refused.extend((each.source_row, each.text, each.reason) for each in event.rejected)
                 case Argo():
-                    raise UnreadableFile("The archive holds files of the Argo archive. Drop these as they are, or as a zip.")
+                    raise UnreadableFile("The archive holds files of Argo that are not called .nc or .nc4. Name them so, or drop them as they are.")
                 case SensorStates():
                     said.states += event.states
             at(stream.tell() / max(file.bytes, 1))
-    return said, recognised
+    return said
 
 
-def _checked(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
+def _checked(platform: Platform, file: SourceFile, parser: Parser, spool: Spool, refused: Refused) -> Parsed:
     """A file as its load takes it; `TooManyRefused`, with `refused`, where so many of its rows are refused that none is taken."""
-    parsed = _parse(platform, file, spool, refused)
+    parsed = _parse(platform, file, parser, spool, refused)
     if refused and (excess := _excess(platform, parsed, len(refused))):
         row, _, reason = next(iter(refused))
         raise TooManyRefused(f"{excess}. The first: row {row}: {reason}", refused)
@@ -289,11 +289,11 @@ def _excess(platform: Platform, parsed: Parsed, refused: int) -> str | None:
     return f"{refused} of {rows} rows were refused, more than the share that WATER_REJECTED_SHARE_LIMIT ({limit:g}) allows"
 
 
-def _parse(platform: Platform, file: SourceFile, spool: Spool, refused: Refused) -> Parsed:
+def _parse(platform: Platform, file: SourceFile, parser: Parser, spool: Spool, refused: Refused) -> Parsed:
     """A file as its load takes it."""
-    said, recognised = _read(platform, file, spool, refused, _progress(platform, file.arrival))
+    said = _read(platform, file, parser, spool, refused, _progress(platform, file.arrival))
     states = [(each.series, each.at, each.is_active, each.reason) for each in said.states]
-    return Parsed(spool, _claims(said, spool), refused, recognised.parser, recognised.version, states)
+    return Parsed(spool, _claims(said, spool), refused, parser.name, parser.version, states)
 
 
 def _progress(platform: Platform, arrival: int) -> Callable[[float], None]:
@@ -336,11 +336,18 @@ def reparse(platform: Platform, arrival: int) -> Spool:
     spool = Spool(_scratch(platform))
     try:
         with Refused(spool.directory) as refused:
-            _read(platform, source_files.get(platform.database, arrival), spool, refused)
+            file = source_files.get(platform.database, arrival)
+            _read(platform, file, _parser_of(platform, file), spool, refused)
     except BaseException:
         spool.close()
         raise
     return spool
+
+
+def reread_argo(platform: Platform, arrival: int) -> ArgoFile:
+    """A landed file of Argo, to be read again."""
+    file = source_files.get(platform.database, arrival)
+    return argo.reread(platform, file, _facts(platform, file), _scratch(platform))
 
 
 def _mapping(file: SourceFile) -> Mapping:

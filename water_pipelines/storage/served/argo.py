@@ -47,21 +47,21 @@ _PROFILE = """
 select p.profile_id, p.natural_id as id, p.wmo, p.cycle, p.direction, p.product, p.cast_number as number, p.at, p.at_qc, p.located_at,
     p.latitude, p.longitude, p.position_qc, p.data_mode, p.data_centre, p.vertical_sampling_scheme, p.parameters, p.levels,
     p.pressure_min_dbar, p.pressure_max_dbar, p.updated_at, p.core_arrival, p.bgc_arrival, p.core_said, p.bgc_said,
-    e.run, e.failed, e.rules
+    e.run, e.failed, e.rules, e.recorded_failed, e.recorded_rules
 from {profiles} as p left join {evaluations} as e on e.wmo = p.wmo and e.profile_id = p.profile_id
 """
 
 _AGREEMENT = """
 select t.test, count(*) as compared, count(*) filter (where ours = theirs) as agree, count(*) filter (where ours and not theirs) as ours_only,
-    count(*) filter (where theirs and not ours) as theirs_only
+    count(*) filter (where theirs and not ours) as theirs_only, array_agg(distinct rules order by rules) as rules
 from (
-    select n as test, (e.failed >> n) & 1 = 1 as ours, ((c.tests ->> 'failed')::bigint >> n) & 1 = 1 as theirs
+    select n as test, (e.recorded_failed >> n) & 1 = 1 as ours, ((c.tests ->> 'failed')::bigint >> n) & 1 = 1 as theirs, e.recorded_rules as rules
     from {profiles} as p
     join {evaluations} as e on e.wmo = p.wmo and e.profile_id = p.profile_id
     cross join lateral (select coalesce(p.core_said -> 'tests', p.bgc_said -> 'tests') as tests) as c
     cross join generate_series(1, 25) as n
-    where {which} and (c.tests ->> 'has_performed')::boolean and (c.tests ->> 'has_failed')::boolean
-        and (e.run >> n) & 1 = 1 and ((c.tests ->> 'performed')::bigint >> n) & 1 = 1
+    where {which} and e.recorded_rules <> '' and (c.tests ->> 'has_performed')::boolean and (c.tests ->> 'has_failed')::boolean
+        and (e.recorded_run >> n) & 1 = 1 and ((c.tests ->> 'performed')::bigint >> n) & 1 = 1
 ) as t group by t.test order by t.test
 """
 
@@ -70,20 +70,21 @@ select c.part, c.data_mode, c.levels, c.member, c.arrival, f.job_id as dataset, 
 from raw.argo_cast as c join raw.source_file as f using (arrival)
 join lateral (select min(change) as change from raw.load where arrival = c.arrival) as l on l.change <= %(number)s
 where (c.wmo, c.cycle, c.direction, c.product, c.cast_number) = (%(wmo)s, %(cycle)s, %(direction)s, %(product)s, %(cast)s)
+    and (f.withdrawn_at is null or f.withdrawn_at > %(number)s)
 order by c.arrival, c.part, c.member
 """
 
 _LEVELS = """
-select * from (
-    select {columns} from core.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
-    union select {columns} from history.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
-) as l order by l.level
+select distinct on (l.level) l.* from (
+    select {columns}, null::bigint as until from core.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
+    union all select {columns}, until from history.argo_level where profile_id = %(profile)s and arrival = %(arrival)s
+) as l order by l.level, l.until desc nulls first
 """
 _OTHERS = """
-select * from (
-    select {columns} from core.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
-    union select {columns} from history.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
-) as l order by l.parameter_id, l.level
+select distinct on (l.parameter_id, l.level, l.arrival) l.* from (
+    select arrival, {columns}, null::bigint as until from core.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
+    union all select arrival, {columns}, until from history.argo_bgc_level where profile_id = %(profile)s and arrival = any(%(arrivals)s)
+) as l order by l.parameter_id, l.level, l.arrival, l.until desc nulls first
 """
 _FLAGS = "select g.parameter_id, g.level, g.flag, g.failed from {flags} as g where g.wmo = %(wmo)s and g.profile_id = %(profile)s order by 1, 2"
 

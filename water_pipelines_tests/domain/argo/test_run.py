@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from water_pipelines.domain.argo.casts import NO_QC, Casts, GreyList, Parameter, RecordedTests, concatenate
+from water_pipelines.domain.argo.casts import NO_QC, Casts, FloatMeta, GreyList, Parameter, RecordedTests, Sensor, concatenate
 from water_pipelines.domain.argo.flags import RealTimeTest, names_of
 from water_pipelines.domain.argo.levels import not_increasing
 from water_pipelines.domain.argo.positions import LandMask
 from water_pipelines.domain.argo.records import failed_then
 from water_pipelines.domain.argo.rules import CURRENT, ERAS, named, rules_at
 from water_pipelines.domain.argo.run import Beside, flag_casts
+from water_pipelines.domain.argo.sensors import has_old_rbr
 from water_pipelines.parsers.argo import read_argo
 from water_pipelines_tests.domain.argo.by_hand import flag_by_hand
 from water_pipelines_tests.shared_data import shared
@@ -208,6 +209,7 @@ def test_near_surface_casts() -> None:
     assert flags_of(values, "PSAL", vertical_sampling_scheme=near) == [3, 3, 3]
     assert flags_of(values, "TEMP", vertical_sampling_scheme=near) == [3, 3, 1]
     assert flags_of(values, "TEMP", vertical_sampling_scheme=near.replace("averaged", "discrete")) == [3, 1, 1]
+    assert flags_of({**values, "TEMP_DOXY": [20.1, 20.0, NAN]}, "TEMP_DOXY", vertical_sampling_scheme=near) == [3, 3, 9]
     still = {"PRES": [0.2, 0.2, 1.0, 2.0], "TEMP": [20.0, 19.9, 19.8, 19.7], "PSAL": [35.0, 35.1, 35.2, 35.3]}
     assert flags_of(still, "TEMP", vertical_sampling_scheme=near, platform_type="APEX") == [3, 1, 1, 1]
     assert flags_of(still, "PSAL", vertical_sampling_scheme=near, platform_type="APEX") == [3, 1, 1, 1]
@@ -220,6 +222,32 @@ def test_deep_floats_and_old_conductivity_cells() -> None:
     assert flags_of(values, "PSAL", platform_type="ARVOR_D", mode="A") == [1, 2]
     flags = flag_casts(a_cast(values), replace(BESIDE, old_rbr=np.array([True])))
     assert flags.parameters["PSAL"].flag.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("sensor", "launch", "first", "is_old"),
+    [
+        (("CTD_CNDC", "RBR", "RBR_ARGO3"), "2020-05-01", "NaT", True),
+        (("CTD_CNDC", "UNKNOWN", "RBR_ARGO"), "2021-04-01", "2020-05-01", False),
+        (("CTD_CNDC", "RBR", "RBR_ARGO3"), "NaT", "2020-05-01", True),
+        (("CTD_CNDC", "RBR", "RBR_ARGO3"), "NaT", "NaT", False),
+        (("OPTODE_DOXY", "RBR", "RBR_CODA_T.ODO"), "2020-05-01", "NaT", False),
+        (("CTD_CNDC", "SBE", "SBE41CP"), "2020-05-01", "NaT", False),
+    ],
+)
+def test_a_conductivity_cell_is_old_by_the_launch_of_its_float(sensor: tuple[str, str, str], launch: str, first: str, is_old: bool) -> None:
+    """By the first cast where no launch is stated; an optode of RBR beside another CTD does not matter."""
+    (meta,) = read_argo(io.BytesIO(shared("argo/argopy-data/dac/coriolis/6903247/6903247_meta.nc").read_bytes()))
+    assert isinstance(meta, FloatMeta)
+    of_rbr = replace(meta, sensors=(Sensor(*sensor, "1"),), launch_at=np.datetime64(launch, "us"))
+    assert has_old_rbr(of_rbr, np.datetime64(first, "us")) == is_old
+
+
+def test_a_second_oxygen_sensor_is_tested_as_the_first() -> None:
+    """DOXY2 out of range, and a spike of it."""
+    oxygen = [250.0, 700.0, 248.0, 247.0, 310.0, 245.0]
+    values = {"PRES": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0], "DOXY2": oxygen}
+    assert flags_of(values, "DOXY2") == flags_of({"PRES": values["PRES"], "DOXY": oxygen}, "DOXY") == [1, 4, 1, 1, 4, 1]
 
 
 def test_dates_and_positions() -> None:
@@ -377,6 +405,7 @@ def test_a_record_is_compared_by_the_rules_of_its_time() -> None:
     casts = concatenate([a_cast(values, cycle=number) for number in range(3)])
     casts.tests.has_failed[:2] = True
     casts.tests.at[:2] = np.array(["2019-01-01", "2024-06-01"], "datetime64[us]")
-    performed, failed = failed_then(casts, Beside(np.full(3, NOW), profile_pressure=np.full(3, 2000.0)))
+    then = failed_then(casts, Beside(np.full(3, NOW), profile_pressure=np.full(3, 2000.0)))
+    performed, failed = then.performed, then.failed
     assert [RealTimeTest.PRESSURE_INCREASING.bit & int(each) != 0 for each in failed] == [True, False, False]
     assert [RealTimeTest.DEEPEST_PRESSURE.bit & int(each) != 0 for each in performed] == [True, True, False]
