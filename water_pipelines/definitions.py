@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -36,3 +37,5 @@ defs = dg.Definitions(
     executor=dg.in_process_executor,
     resources={"platform": dg.ResourceDefinition(lambda _: _platform()), "io_manager": NoPickles()},
 )
+
+gc.freeze()  # what was imported stays: the collector need not walk through it whenever a page of many small lists is read

@@ -362,6 +362,23 @@ class SensorThings:
             raise BadAnswer("the answer to CreateObservations is no list")
         return [str(each) for each in outcome]
 
+    def create_in_batch(self, path: str, entities: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Create entities of a collection in one request (`$batch`, in JSON); gives the same as `create_observations`.
+
+        Raises
+        ------
+        NotUnderstood
+            The server has no batches in JSON: some answer a success that says nothing of the parts.
+        """
+        parts: list[dict[str, Any]] = [{"id": str(number), "method": "post", "url": path, "body": entity} for number, entity in enumerate(entities)]
+        url = self._url("$batch", {})
+        said = self._send("POST", url, orjson.dumps({"requests": parts}))
+        try:
+            outcome = {str(each["id"]): each for each in orjson.loads(said.content)["responses"]}
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise NotUnderstood(f"the answer to {self._shown(url)} holds no responses") from error
+        return [_outcome(outcome.get(part["id"], {})) for part in parts]
+
     # HTTP
 
     def _url(self, path: str, options: Mapping[str, str]) -> str:
@@ -478,6 +495,19 @@ class _Wait(Exception):
     def __init__(self, message: str, pause_s: float | None) -> None:
         super().__init__(message)
         self.pause_s = pause_s
+
+
+def _outcome(part: Mapping[str, Any]) -> str:
+    """What a part of a batch says: the address of what was created, or what is wrong.
+
+    >>> _outcome({"status": 201, "location": "http://x/Observations(1)"}), _outcome({"status": 400, "body": {"message": "no result"}})
+    ('http://x/Observations(1)', 'error 400: no result')
+    """
+    if part.get("status") == 201:
+        return str(part.get("location") or (part.get("headers") or {}).get("location") or "created")
+    body = part.get("body")
+    said = body.get("message", body) if isinstance(body, dict) else body
+    return f"error {part.get('status', 'without an answer')}" + (f": {said}"[:300] if said else "")
 
 
 def _pause(retry_after: str | None) -> float | None:

@@ -364,19 +364,50 @@ def _entity(message: Message, series: Series, how: MessageMapping | None) -> lis
     """An Observation: as a client published it, or the entity that the server made of it.
 
     A server publishes the entity for each message that a client published without a time, which it adds: the first tells nothing. A result
-    that is text is a missing value, with the text as its qualifier.
+    that is text is a missing value, with the text as its qualifier. The result of a MultiDatastream is a list, a series a value.
     """
     said = _object(message)
     time, result, missing = said.get("phenomenonTime") or said.get("resultTime"), said.get("result"), how.missing if how else ()
     if time is None and "@iot.id" not in said:
         return []
-    word = result.strip() if isinstance(result, str) and not _NUMBER.fullmatch(result) and result.strip() not in missing else None
-    value = math.nan if word is not None else value_of(result, missing)
     parameters = said.get("parameters")
     flag = next((parameters[name] for name in _FLAGS if parameters.get(name) is not None), None) if isinstance(parameters, dict) else None
-    words = (word, None if isinstance(flag, dict | list) else flag, quality_code(said.get("resultQuality")))
-    qualifier = ":".join(str(each)[:LONGEST_WORD] for each in words if each is not None and each != "")
-    return [Observed(series, time_of(time, how.time_zone if how else None), value, qualifier or None)]
+    flags = (None if isinstance(flag, dict | list) else flag, quality_code(said.get("resultQuality")))
+    at = time_of(time, how.time_zone if how else None)
+    found = _FROST.fullmatch(message.address)
+    if found is None or not found["multi"]:
+        return [_observed(series, at, result, flags, missing)]
+    told: list[Told] = []
+    for component, cell in _components(series, result, how):
+        try:
+            told.append(_observed(component, at, cell, flags, missing))
+        except Refused as error:
+            told.append(error)
+    if told and all(isinstance(each, Refused) for each in told):
+        raise Refused(f"none of the {len(told)} values of the MultiDatastream can be taken; the first: {told[0]}")
+    return told
+
+
+def _observed(series: Series, at: int, result: Any, flags: tuple[Any, ...], missing: Iterable[str]) -> Observed:
+    word = result.strip() if isinstance(result, str) and not _NUMBER.fullmatch(result) and result.strip() not in missing else None
+    value = math.nan if word is not None else value_of(result, missing)
+    qualifier = ":".join(str(each)[:LONGEST_WORD] for each in (word, *flags) if each is not None and each != "")
+    return Observed(series, at, value, qualifier or None)
+
+
+def _components(series: Series, result: Any, how: MessageMapping | None) -> Iterator[tuple[Series, Any]]:
+    """The series of a MultiDatastream, with the value of each: called as the header of the mapping says, else by their place in the list."""
+    header = how.header if how and how.header else None
+    if not isinstance(result, list) or (header and len(result) != len(header)):
+        raise Refused(f"the result is not a list of the {f'{len(header)} ' if header else ''}values of its MultiDatastream")
+    for number, cell in enumerate(result):
+        if how is None or header is None:
+            said = {name: f"{value}_{number + 1}" if name == "property" else value for name, value in series.attributes.items()}
+            yield Series(f"{series.natural_id}_{number + 1}", series.station, said), cell
+        elif header[number] != "-":
+            column = how.columns.get(header[number], ColumnMapping())
+            unit = column.unit or series.attributes.get("unit")
+            yield _series(column.station or series.station, column.property or header[number], unit, column.name), cell
 
 
 # What devices send
@@ -397,8 +428,8 @@ def _device(message: Message, mapping: Mapping, file: FileFacts) -> Iterator[Tol
     if known is None:
         return None
     how, topic = known
-    records = _cells(message, how) if how.header else _records(message)
     is_entity = _FROST.fullmatch(message.address) is not None
+    records = _cells(message, how) if how.header and not is_entity else _records(message)
     return _told_of_records(message, records, how, topic, is_entity)
 
 

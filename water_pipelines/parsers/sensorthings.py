@@ -142,7 +142,7 @@ class Observed:
         if not rows:
             return
         names = [str(name).removeprefix("@iot.") for name in group.get("components") or ()]
-        if any(not isinstance(row, list) or len(row) != len(names) for row in rows):
+        if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(names)}:
             raise UnreadableFile("A data array has rows of another length than its components.")
         columns = dict(zip(names, zip(*rows, strict=True), strict=True))
         self.code += [code] * len(rows)
@@ -366,10 +366,13 @@ def read_rows(head: Head, observed: Observed, file: FileFacts, before: int) -> R
     where, component = _unfolded(
         observed, good, width[code[good]], np.array([key.startswith("M:") for key in observed.keys])[code[good]], rejected, before
     )
-    cells = [
-        cell if part < 0 else cell[part] for cell, part in zip((observed.results[row] for row in where.tolist()), component.tolist(), strict=True)
-    ]
-    found = read_results(cells, [observed.qualities[row] for row in where.tolist()], [observed.parameters[row] for row in where.tolist()])
+    is_whole = len(where) == len(observed) and not (component >= 0).any()
+    cells, qualities, parameters = (
+        column if is_whole else [column[row] for row in where.tolist()] for column in (observed.results, observed.qualities, observed.parameters)
+    )
+    if not is_whole:
+        cells = [cell if part < 0 else cell[part] for cell, part in zip(cells, component.tolist(), strict=True)]
+    found = read_results(cells, qualities, parameters)
     rejected += [Rejected(before + int(where[at]) + 1, _shown(observed, where[at]), reason) for at, reason in found.refused.items()]
     names, number = _numbered(known)
     starts = np.append(0, np.cumsum(width))[:-1]

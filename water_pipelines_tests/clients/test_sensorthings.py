@@ -27,7 +27,14 @@ from water_pipelines.clients.sensorthings import (
     Unreachable,
 )
 
-Answering = Callable[[BaseHTTPRequestHandler, int], None]
+
+class Asked(BaseHTTPRequestHandler):
+    """A request; `content` is the body of one that writes."""
+
+    content = b""
+
+
+Answering = Callable[[Asked, int], None]
 
 
 def say(handler: BaseHTTPRequestHandler, body: Any, status: int = 200, **headers: str) -> None:
@@ -45,12 +52,12 @@ def serving(answer: Answering, *, certificate: Path | None = None) -> Iterator[s
     """A server that answers its n-th request (from 0) by `answer(handler, n)`; gives its address."""
     count = iter(range(1_000_000))
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Asked):
         def do_GET(self) -> None:
             answer(self, next(count))
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.content = self.rfile.read(int(self.headers["Content-Length"]))
             answer(self, next(count))
 
         def log_message(self, format: str, *args: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -158,3 +160,30 @@ def test_ids_that_do_not_grow_are_followed_by_time(platform: Platform, frost: Fr
     frost.recording.observations[newest + 3] = {**new, "@iot.id": "a-3", "phenomenonTime": "2026-10-15T00:00:01Z"}
     assert pulled(platform, at=NOW).changes == 0
     assert pulled(platform, at=NOW + timedelta(hours=1)).changes == 1
+
+
+@pytest.mark.parametrize("grows", [True, False], ids=["growing ids", "random ids"])
+def test_a_poll_of_many_datastreams_is_few_requests(platform: Platform, frost: FrostReplay, grows: bool) -> None:
+    """300 Datastreams, of which 20 have news: one request finds all, whether ids grow or not; what came late and what is new, once."""
+
+    def observe(datastream: int, time: str, arrived: str) -> None:
+        identity: Any = 100_000 + len(frost.recording.observations) if grows else str(uuid4())
+        row = {"@iot.id": identity, "phenomenonTime": time, "resultTime": arrived, "result": 1.0, "Datastream": {"@iot.id": datastream}}
+        frost.recording.observations[identity] = row
+
+    example = frost.recording.things[1]["Datastreams"][0]
+    for thing in frost.recording.things.values():
+        thing["Datastreams"] = []
+    frost.recording.things[1]["Datastreams"] = [{**example, "@iot.id": number, "name": f"Datastream {number}"} for number in range(1, 301)]
+    frost.recording.multi.clear()
+    frost.recording.observations.clear()
+    for number in range(1, 301):
+        observe(number, "2026-11-22T20:00:00Z", "2026-11-22T20:00:00Z")
+    followed(platform, frost)
+    pulled(platform, at=NOW)
+    for number in range(1, 21):
+        observe(15 * number, "2026-11-22T21:00:00Z" if number % 2 else "2024-01-01T00:00:00Z", "2026-11-22T21:00:00Z")
+    asked = len(frost.asked)
+    news = pulled(platform, at=NOW + timedelta(minutes=1))
+    assert (news.changes, news.requests, len(frost.asked)) == (20, 1, asked + 1)
+    assert pulled(platform, at=NOW + timedelta(minutes=2)).changes == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from water_pipelines.clients.sensorthings import Access, SensorThings
 from water_pipelines.orchestration.operations.pushing import push
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines_tests.builders import World, every
-from water_pipelines_tests.clients.test_sensorthings import say, serving
+from water_pipelines_tests.clients.test_sensorthings import Asked, say, serving
 from water_pipelines_tests.live.following import follow, pulled, series_of
 from water_pipelines_tests.live.servers import DjangoServer
 
@@ -108,20 +110,37 @@ def test_an_error_within_a_201_is_noticed(platform: Platform, world: World) -> N
         assert connection.execute("select count(*) from raw.sensorthings_pushed").fetchone() == (0,)
 
 
-def test_a_server_without_the_data_array_is_written_row_by_row(platform: Platform, world: World) -> None:
-    """CreateObservations is an extension; where it is missing each row is posted by itself."""
+@pytest.mark.parametrize(
+    ("batch", "created"),
+    [(None, 4), ({}, 4), ({"0": 201, "1": 201, "2": 400}, 2)],
+    ids=["no batches", "batches of another form", "batches"],
+)
+def test_a_server_without_the_data_array_is_written_in_a_batch_or_row_by_row(
+    platform: Platform, world: World, batch: dict[str, int] | None, created: int
+) -> None:
+    """CreateObservations is an extension; where it is missing, rows go in a batch, of which each part has its outcome, or by themselves."""
     posted: list[str] = []
+    parts: list[dict[str, Any]] = []
 
-    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+    def answer(handler: Asked, number: int) -> None:
         if handler.command == "GET":
             say(handler, {"value": []})
         elif handler.path.endswith("CreateObservations"):
             say(handler, {}, 404)
+        elif handler.path.endswith("$batch"):
+            parts.extend(json.loads(handler.content)["requests"])
+            told = [{"id": name, "status": status, "body": {"message": "why"}} for name, status in (batch or {}).items()]
+            say(handler, {"responses": told} if told else {}, 404 if batch is None else 200)
         else:
             posted.append(handler.path)
             say(handler, b"", 201, Location=f"{handler.path}(7)")
 
     with serving(answer) as url:
         follow(platform, {"name": "agency", "url": url, "push": {"series": [STAGE]}})
-        assert push(platform)["agency"].created == 4
-    assert posted.count("/Observations") == 4
+        done = push(platform)["agency"]
+    assert done.created == created
+    assert posted.count("/Observations") == (0 if batch else 4)
+    assert [(part["method"], part["url"], part["body"]["result"]) for part in parts] == [("post", "Observations", n / 2) for n in (2, 3, 4, 5)]
+    if batch:
+        assert "2 of 4 rows were refused" in done.errors[0]
+        assert "error 400: why" in done.errors[0]

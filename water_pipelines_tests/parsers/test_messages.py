@@ -71,6 +71,32 @@ def test_words_of_a_sensorthings_server_are_qualifiers() -> None:
     assert observed(found)[2] == ("mqtt/Datastreams(1)/result", "2026-03-01T00:05:00", 10.0)
 
 
+def test_a_multidatastream_is_a_series_a_value() -> None:
+    """The values of a list are called by their place, or as the header of the mapping says; what is no list of as many is refused whole."""
+    at = {"@iot.id": 1, "phenomenonTime": "2026-03-01T00:00:00Z"}
+    mapping = 'messages: [{topic: "v1.1/MultiDatastreams(4)/Observations", station: MILL, header: [stage, "-", oxygen], columns: {stage: {unit: m}}}]'
+    found = said(
+        ("v1.1/MultiDatastreams(3)/Observations", {**at, "result": [1.5, None, "ICE", [2]]}),
+        ("v1.1/MultiDatastreams(3)/Observations", {**at, "result": 7}),
+        ("v1.1/MultiDatastreams(3)/Observations", {**at, "result": [[1], {}]}),
+        ("v1.1/MultiDatastreams(4)/Observations", {**at, "result": [0.5, 9, "8.25"]}),
+        ("v1.1/MultiDatastreams(4)/Observations", {**at, "result": [0.5, 9]}),
+        mapping=mapping,
+    )
+    time = "2026-03-01T00:00:00"
+    multi = "mqtt/MultiDatastreams(3)/result"
+    assert observed(found) == [
+        (f"{multi}_1", time, 1.5),
+        (f"{multi}_2", time, None),
+        (f"{multi}_3", time, None),
+        ("MILL/stage", time, 0.5),
+        ("MILL/oxygen", time, 8.25),
+    ]
+    assert [row["qualifier"] for row in found.rows] == [None, None, "ICE", None, None]
+    assert sorted(found.reasons) == [2, 3, 4, 6]
+    assert {each.natural_id: each.attributes.get("unit") for each in found.series}["MILL/stage"] == "m"
+
+
 def test_qualifiers_without_end_do_not_fill_the_store() -> None:
     """Long words are cut, and a device that sends another word with each value is only noted as sending text."""
     at = "2026-03-01T00:00:00Z"

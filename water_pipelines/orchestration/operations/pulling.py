@@ -49,6 +49,7 @@ _FEATURE_PAGES = 2
 _FORGET_AFTER = 3
 _LONGEST_WAIT_S = 900.0
 _LATEST_ROWS = 1_000
+_LANDED_BYTES = 8 << 20
 _STILL = {
     "Datastreams": "id,name,description,unitOfMeasurement,observationType,properties",
     "MultiDatastreams": "id,name,description,unitOfMeasurements,observationType,multiObservationDataTypes,properties",
@@ -299,30 +300,34 @@ class _Pull:
         return rows[0]["@iot.id"] if rows else None
 
     def _take(self, wanted: _Set) -> None:
-        """Land and load the pages of a set."""
+        """Land and load the pages of a set, as many small ones together as make a load worth its fixed cost."""
+        held, is_begun = list[_Kept](), False
         for key, answer, observed in self._observations(wanted.condition, "resultTime" if wanted.kind == "time" else "id"):
             self._learn(observed.keys if key is None else ())
-            gaps: list[int] = []
             if observed.ids:
                 _advance(wanted, observed)
+                held.append(_Kept(answer.url, answer.body, observed.keys))
             is_end = answer.is_last and (key is None or key == self._last_key)
-            if is_end and wanted.upto is None and wanted.kind == "id":
-                gaps = _gaps(observed.ids, wanted.after)
-            upto = (wanted.upto or self._reached(wanted)) if is_end else None
-            if len(observed) or (is_end and wanted.upto is not None):
-                series = {each: _components(self._series[each]) for each in observed.keys if self._is_followed(each)}
-                head = Head(
-                    self._server.name,
-                    "observations",
-                    answer.url,
-                    after=wanted.after,
-                    upto=upto,
-                    gaps=gaps,
-                    series=series,
-                    of=key,
-                    interval_time=self._server.interval_time,
+            if not is_end and key is None and sum(len(each.body) for each in held) < _LANDED_BYTES:
+                continue
+            if is_end and not held and (is_begun or wanted.upto is not None):
+                held.append(_Kept(answer.url, answer.body, ()))  # only to tell where the cursor stands
+            if held:
+                self._land(
+                    Head(
+                        self._server.name,
+                        "observations",
+                        held[0].url,
+                        after=wanted.after,
+                        upto=(wanted.upto or self._reached(wanted)) if is_end else None,
+                        gaps=_gaps(observed.ids, wanted.after) if is_end and wanted.upto is None and wanted.kind == "id" else [],
+                        series={each: _components(self._series[each]) for kept in held for each in kept.keys if self._is_followed(each)},
+                        of=key,
+                        interval_time=self._server.interval_time,
+                    ),
+                    [each.body for each in held],
                 )
-                self._land(head, [answer.body])
+                held, is_begun = [], True
 
     def _reached(self, wanted: _Set) -> dict[str, Any] | None:
         """Where the cursor stands after a set that was open to what is new."""
@@ -488,7 +493,7 @@ class _Pull:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept of an answer while its window is compared."""
+    """What is kept of an answer until it lands, or while its window is compared."""
 
     url: str
     body: bytes = field(repr=False)
@@ -627,7 +632,7 @@ def _micros(at: datetime) -> int:
 def _advance(wanted: _Set, observed: Observed) -> None:
     """Note how far the rows of a page go."""
     if wanted.kind == "id":
-        highest = max(observed.ids, key=_order)
+        highest = max(observed.ids) if isinstance(observed.ids[0], int) else max(observed.ids, key=str.lower)
         wanted.newest = highest if wanted.newest is None else max(wanted.newest, highest, key=_order)
         return
     for name, written in (("result", observed.result_times), ("phenomenon", observed.times)):

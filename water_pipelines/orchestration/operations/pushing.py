@@ -200,18 +200,20 @@ class _Push:
     def _create(self, datastream: Any, rows: Sequence[tuple[Key, dict[str, Any]]]) -> None:
         names = ["phenomenonTime", *(["resultTime"] if rows[0][0][1] is not None else []), *rows[0][1]]
         cells = [[_at(moment) for moment in key if moment is not None] + [row[name] for name in rows[0][1]] for key, row in rows]
+        of = {"Datastream": {"@iot.id": datastream}}
+        entities = [{**of, **dict(zip(names, cell, strict=True))} for cell in cells]
         try:
-            said = self._client.create_observations([{"Datastream": {"@iot.id": datastream}, "components": names, "dataArray": cells}])
+            said = self._client.create_observations([{**of, "components": names, "dataArray": cells}])
         except NotUnderstood:  # the data array is an extension of the standard
-            for cell in cells:
-                self._client.create("Observations", {"Datastream": {"@iot.id": datastream}, **dict(zip(names, cell, strict=True))})
-            self._done.created += len(cells)
-            return
+            try:
+                said = self._client.create_in_batch("Observations", entities)
+            except NotUnderstood:  # and so are batches in JSON, of its first version
+                said = [self._client.create("Observations", entity) for entity in entities]
         wrong = [each for each in said if each.lower().startswith("error")]
         self._done.created += len(said) - len(wrong)
         if wrong or len(said) != len(cells):
             first = wrong[0] if wrong else "rows are missing from the answer"
-            raise NotWritten(f"{len(wrong)} of {len(cells)} rows were refused in an answer of 201; the first: {first}")
+            raise NotWritten(f"{len(wrong)} of {len(cells)} rows were refused in an answer of success; the first: {first}")
 
 
 def _forecast(rows: Sequence[tuple[Any, ...]]) -> dict[Key, dict[str, Any]]:
