@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
@@ -38,9 +40,14 @@ class World:
     url: str
     folder: Path
 
+    @cached_property
+    def settings(self) -> Settings:
+        """Read once: a proof opens many platforms, and the environment does not change."""
+        return Settings(home=self.folder / "home")
+
     def open(self, run: str | None = None) -> Platform:
         """A platform with connections of its own."""
-        return Platform(Settings(home=self.folder / "home"), Database(self.url, code_version="test", run=run), LocalStore(self.folder / "store"))
+        return Platform(self.settings, Database(self.url, code_version="test", run=run), LocalStore(self.folder / "store"))
 
     @contextmanager
     def opened(self, run: str | None = None) -> Iterator[Platform]:
@@ -53,9 +60,15 @@ class World:
 
 
 class Worlds:
-    """Worlds on one server, copied from one migrated database. Each is dropped by `drop`, or by `close` with the server."""
+    """Worlds on one server, copied from one migrated database. Each is dropped by `drop`, or by `close` with the server.
 
-    def __init__(self, *, is_durable: bool) -> None:
+    Parameters
+    ----------
+    first_day : from whose year on there are partitions. Of the hundreds that 75 years come to, each is copied with every world and
+        planned in every query: most of a small proof's work.
+    """
+
+    def __init__(self, *, is_durable: bool, first_day: date) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="water-proof-"))
         self.home.chmod(0o755)  # else root's server would keep its data below /var/lib
         self.server: DatabaseServer = EmbeddedServer(self.home)
@@ -69,7 +82,7 @@ class Worlds:
                 connection.execute("select pg_reload_conf()")
         self._template = _TEMPLATE
         self.server.ensure_database(self._template)
-        migrate(self.server.url(self._template))
+        migrate(self.server.url(self._template), first_day=first_day)
         define_marts(self.server.url(self._template), self.home / "dbt")
 
     @classmethod

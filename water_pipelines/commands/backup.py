@@ -18,7 +18,7 @@ from water_pipelines.orchestration.operations.backup import Backup, CannotBackUp
 from water_pipelines.orchestration.resources import Platform, platform_of
 from water_pipelines.settings import Settings
 from water_pipelines.storage import dump, room
-from water_pipelines.storage.migrate import UnknownRevision, migrate
+from water_pipelines.storage.migrate import has_revision, migrate
 from water_pipelines.storage.server import EmbeddedServer
 
 Said = Callable[[str], None]
@@ -55,6 +55,9 @@ def restore(settings: Settings, source: str, said: Said, *, yes: bool) -> tuple[
         With the reason.
     """
     backup = operation.opened(store_of(_at(settings, source)))
+    if not has_revision(backup.manifest.schema):
+        release = backup.manifest.code_version
+        raise CannotRestore(f"the backup was made by release {release}, whose schema {backup.manifest.schema} is newer than this one's; install it")
     store = store_of(settings)
     with databases.at_rest(settings) as server:
         is_ahead = operation.is_ahead(backup, store)
@@ -79,10 +82,7 @@ def _restore_database(settings: Settings, server: databases.Server, backup: Back
         if databases.revision(settings, server) not in (None, schema):
             with database.connection() as connection:
                 dump.clear(connection)
-        try:
-            migrate(url, first_day=settings.first_day, code_version=settings.code_version, to=schema)
-        except UnknownRevision as error:
-            raise CannotRestore(f"the backup was made by release {backup.manifest.code_version}: {error}") from error
+        migrate(url, first_day=settings.first_day, code_version=settings.code_version, to=schema)
         with database.connection() as connection:
             operation.restore_database(backup, connection, said)
 

@@ -222,7 +222,8 @@ def with_ports(settings: Settings) -> Settings:
     chosen: dict[str, int] = {}
     probes = []
     try:
-        for name, host in (("ui_port", settings.host), ("api_port", settings.host), ("code_port", settings.code_host)):
+        ports = (("ui_port", settings.host), ("api_port", settings.host), ("code_port", settings.code_host))
+        for name, host in sorted(ports, key=lambda port: getattr(settings, port[0]) == 0):  # a free one must not be one that was asked for
             probe = socket.socket()
             probes.append(probe)  # held until all are chosen, so that they differ
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

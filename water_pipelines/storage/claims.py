@@ -89,7 +89,9 @@ def _look(connection: Connection, arrival: int, claims: Claims) -> Provision:
     row = connection.execute("select n from core.clock").fetchone()
     assert row is not None
     known = series_ids(connection, list(claims.series))
-    return Provision(dict(known), known, _is_news(connection, arrival, claims), row[0])
+    # a series that is made between the two queries is described already, yet has no number here
+    is_news = len(known) < len(claims.series) or _is_news(connection, arrival, claims)
+    return Provision(dict(known), known, is_news, row[0])
 
 
 def _is_news(connection: Connection, arrival: int, claims: Claims) -> bool:

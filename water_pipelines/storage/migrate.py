@@ -9,7 +9,7 @@ import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
+from alembic.script import ScriptDirectory
 
 from water_pipelines.domain.rules import default_rules
 from water_pipelines.storage import rule_sets
@@ -17,10 +17,12 @@ from water_pipelines.storage.database import Database
 from water_pipelines.storage.partitions import extend_partitions
 
 _ONE_AT_A_TIME = 5_601_001
+_MIGRATIONS = str(Path(__file__).parent / "migrations")
 
 
-class UnknownRevision(Exception):
-    """A revision of the schema that this release does not have: a newer one made it."""
+def has_revision(revision: str) -> bool:
+    """Whether this release has a revision of the schema; it has none of a newer release."""
+    return any(each.revision == revision for each in ScriptDirectory(_MIGRATIONS).walk_revisions())
 
 
 def revision(url: str) -> str | None:
@@ -49,23 +51,15 @@ def migrate(url: str, *, first_day: date = date(1950, 1, 1), code_version: str =
         Recorded with the change that puts the project's own rules in force.
     to : str
         The revision to stop at, for data of an earlier release.
-
-    Raises
-    ------
-    UnknownRevision
-        This release does not have that revision.
     """
     with psycopg.connect(url, options="-c timezone=UTC", autocommit=True) as guard:
         guard.execute("select pg_advisory_lock(%s)", (_ONE_AT_A_TIME,))
         engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=sqlalchemy.NullPool)
         with engine.begin() as connection:
             config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.set_main_option("script_location", _MIGRATIONS)
             config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, to)
-            except CommandError as error:
-                raise UnknownRevision(f"the schema {to} is of a newer release; install it ({error})") from error
+            command.upgrade(config, to)
         database = Database(url, code_version=code_version, run="migrate")
         extend_partitions(database, first_day)
         rule_sets.use_defaults(database, default_rules().version)

@@ -107,6 +107,5 @@ def test_a_model_that_takes_too_long_or_is_not_there_is_given_up() -> None:
         Words(url, "small", None, 0.2).describe(STATISTICS)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with pytest.raises(NoWords, match="does not answer"):
-        Words(f"http://127.0.0.1:{port}/v1", "small", None, 5).describe(STATISTICS)
+        with pytest.raises(NoWords, match="does not answer"):  # held meanwhile, so that no other server gets the port
+            Words(f"http://127.0.0.1:{probe.getsockname()[1]}/v1", "small", None, 5).describe(STATISTICS)

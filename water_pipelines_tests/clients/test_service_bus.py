@@ -20,7 +20,7 @@ from water_pipelines.clients.messages import Broker, Delivery, SourceUnavailable
 from water_pipelines.clients.service_bus import ConnectionString, ServiceBusSource, shared_access_token
 
 TEXT = "Endpoint=sb://demo.servicebus.windows.net/;SharedAccessKeyName=listen;SharedAccessKey=c2VjcmV0IGtleQ==;EntityPath=facilities"
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 def test_a_connection_string_is_read_as_the_portal_shows_it() -> None:

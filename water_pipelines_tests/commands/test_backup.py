@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from psycopg import sql
 from typer.testing import CliRunner
 
 import water_pipelines.definitions  # noqa: F401  # registers every asset
@@ -31,6 +33,7 @@ from water_pipelines.orchestration.resources import Platform
 from water_pipelines.settings import Settings
 from water_pipelines.storage import dump
 from water_pipelines.storage.database import Database
+from water_pipelines.storage.migrate import migrate
 from water_pipelines.storage.server import DatabaseServer
 from water_pipelines_tests.api.conftest import _serve
 from water_pipelines_tests.orchestration.conftest import copy_database, drop_database
@@ -183,6 +186,47 @@ def test_what_is_restored_elsewhere_is_what_was_backed_up(here: Place, empty_dat
     goes_on(elsewhere)
     kept = {name: rows for name, rows in here.rows().items() if name.startswith(("core.observation_2", "mart.metric"))}
     assert {name: rows for name, rows in elsewhere.rows().items() if name in kept} == kept
+
+
+def test_a_backup_of_an_older_release_is_restored_and_brought_up_to_date(here: Place, elsewhere: Place, empty_database_url: str) -> None:
+    """What an earlier schema could hold of the same platform comes back in today's, with the descriptions that were not kept then."""
+    older = Place(here.home, empty_database_url)
+    migrate(older.url, to="0008")
+    _copy_rows(here.url, older.url)
+    code, made = older.water("backup", "backup")
+    assert code == 0, made
+    code, done = elsewhere.water("restore", "backup", "--yes")
+    assert code == 0, done
+    restored, expected = elsewhere.rows(), here.rows()
+    assert restored["raw.description"] == expected["raw.description"] != []
+    assert {name for name, rows in expected.items() if restored[name] != rows} == set()
+    assert elsewhere.bodies() == here.bodies()
+
+
+def _copy_rows(source: str, target: str) -> None:
+    """Fill a database of an earlier revision with what it can hold of another one."""
+    with psycopg.connect(source) as there, psycopg.connect(target) as here:
+        held = {table.name: table for table in dump.tables(here)}
+        tables = [
+            dataclasses.replace(table, columns=tuple(name for name in table.columns if name in held[table.name].columns))
+            for table in dump.tables(there)
+            if table.name in held
+        ]
+        rows = [(table, there.execute(sql.SQL("select from {}").format(table.identifier)).rowcount) for table in tables]
+        dump.fill(here, ((table, number, dump.rows_of(there, table)) for table, number in rows if number), dump.sequences(there), [])
+
+
+def test_a_backup_of_a_newer_release_is_refused_before_anything_is_written(here: Place, elsewhere: Place, tmp_path: Path) -> None:
+    """Its schema is named; neither the database nor the store of this platform was touched, and asking says the same."""
+    assert here.water("backup", "backup")[0] == 0
+    manifest = tmp_path / "backup" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema": "9001", "code_version": "9.1"}))
+    before = elsewhere.rows()
+    for asked in ([], ["--yes"]):
+        code, refused = elsewhere.water("restore", "backup", *asked)
+        assert (code, "release 9.1, whose schema 9001" in refused["error"]) == (1, True), refused
+    assert not (elsewhere.home / "store").exists()
+    assert elsewhere.rows() == before
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import psycopg
 
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage import computed, source_files, stale
-from water_pipelines_tests.crashes.operations import OPERATIONS, Operation, base, recover
+from water_pipelines_tests.crashes.operations import FIRST_DAY, OPERATIONS, Operation, base, recover
 from water_pipelines_tests.crashes.points import watch
 from water_pipelines_tests.exactness import state
 from water_pipelines_tests.worlds import World, Worlds
@@ -51,7 +51,7 @@ class Harness:
 
     def __init__(self) -> None:
         logging.disable(logging.CRITICAL)  # what dies says so
-        self._worlds = Worlds(is_durable=True)
+        self._worlds = Worlds(is_durable=True, first_day=FIRST_DAY)
         self._scratch = Path(tempfile.mkdtemp(prefix="water-crash-"))
         self._base: World | None = None
         self._prepared: dict[str, World] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.inbox import empty_inbox
@@ -19,6 +19,9 @@ from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
 from water_pipelines.parsers.facts import ActFact
 from water_pipelines.storage import retries, source_files
+
+FIRST_DAY = date(2026, 1, 1)
+"""No operation touches an earlier year."""
 
 _START = datetime(2026, 2, 2, tzinfo=UTC)
 _CLOCK = datetime(2026, 2, 27, 12, tzinfo=UTC)

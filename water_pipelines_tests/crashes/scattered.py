@@ -42,7 +42,7 @@ def main() -> int:
     given = parser.parse_args()
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "200")
     rng, began, killed = random.Random(given.seed), time.monotonic(), 0
-    worlds = Worlds(is_durable=False)
+    worlds = Worlds(is_durable=False, first_day=_FIRST)
     try:
         world = worlds.new()
         worlds.server.ensure_database("scattered_dagster")

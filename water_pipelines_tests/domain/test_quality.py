@@ -6,7 +6,7 @@ import ioos_qc.qartod
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from water_pipelines.domain.flags import BAD, GOOD, MISSING, NOT_EVALUATED, SUSPECT, Test
@@ -173,6 +173,7 @@ VALUES = st.sampled_from([0.0, 0.0, 0.05, 0.1, 1.5, 4.0, 7.0, 12.0, NAN])
 GAPS = st.sampled_from([1, 5, 15, 15, 15, 30, 60, 61, 200])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(VALUES, GAPS), min_size=1, max_size=80),
     st.lists(st.tuples(VALUES, GAPS), max_size=40),
@@ -224,6 +225,7 @@ def by_definition(observations: Observations, rules: SeriesRules) -> list[tuple[
     return rows
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(VALUES, GAPS), min_size=1, max_size=120), st.integers(0, 3), st.sampled_from([0.0, 0.1]))
 def test_flags_do_not_depend_on_where_the_window_was_cut(rows: list[tuple[float, int]], day: int, tolerance: float) -> None:
     """The flags of a day, computed from its margin alone, are those of the whole history."""

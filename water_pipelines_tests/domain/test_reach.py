@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from water_pipelines.domain.reach import SAME_DAY, Reach, affected_days, margin
@@ -73,6 +73,7 @@ def test_impossible_reaches_and_stretches_are_refused() -> None:
         affected_days(times("NaT"), times("2024-03-01"), SAME_DAY)
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, 10 * 86400), back=st.integers(0, 3 * 86400), ahead=st.integers(0, 3 * 86400))
 def test_affected_days_are_those_whose_margin_holds_the_change(at: int, back: int, ahead: int) -> None:
     """A day is affected exactly when the window that must be read for it contains the changed input."""

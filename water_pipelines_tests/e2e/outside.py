@@ -35,7 +35,7 @@ class Outside:
         self.process: subprocess.Popen[str] | None = None
         self.ui = self.api = ""
 
-    def start(self, timeout_s: float = 180) -> None:
+    def start(self) -> None:
         """Start it and wait until it is ready."""
         self.process = subprocess.Popen(self._command("up", "--json"), env=self.environment, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
@@ -59,13 +59,13 @@ class Outside:
 
     def get(self, path: str, **query: Any) -> Any:
         """An answer of the API."""
-        answer = httpx.get(f"{self.api}{path}", params=query, timeout=30)
+        answer = httpx.get(f"{self.api}{path}", params=query, timeout=120)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
     def job(self, job_id: str) -> dict[str, Any] | None:
         """A job once its file was loaded or refused."""
-        answer = httpx.get(f"{self.api}/api/v1/datasets/jobs/{job_id}", timeout=30)
+        answer = httpx.get(f"{self.api}/api/v1/datasets/jobs/{job_id}", timeout=120)
         found: dict[str, Any] = answer.json()
         return found if answer.status_code == 200 and found["status"] not in ("pending", "running") else None
 
@@ -78,7 +78,7 @@ class Outside:
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """An answer of Dagster's GraphQL."""
-        answer = httpx.post(f"{self.ui}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+        answer = httpx.post(f"{self.ui}/graphql", json={"query": query, "variables": variables}, timeout=120).json()
         assert not answer.get("errors"), answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
@@ -138,7 +138,7 @@ class Outside:
                     found.append(process)
         return found
 
-    def interrupt(self, timeout_s: float = 60) -> int:
+    def interrupt(self, timeout_s: float = 180) -> int:
         """Ctrl-C; gives the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
@@ -154,7 +154,7 @@ class Outside:
         return [sys.executable, "-m", "water_pipelines.cli", *arguments]
 
 
-def until(look: Callable[[], T | None], timeout_s: float = 120, *, said: Callable[[], object] = lambda: "") -> T:
+def until(look: Callable[[], T | None], timeout_s: float = 300, *, said: Callable[[], object] = lambda: "") -> T:
     """What `look` gives as soon as it gives anything."""
     end = time.monotonic() + timeout_s
     while not (found := look()):

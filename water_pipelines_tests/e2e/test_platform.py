@@ -48,7 +48,7 @@ def platform() -> Iterator[Outside]:
     finally:
         if platform.process is not None and platform.process.poll() is None:
             platform.process.send_signal(signal.SIGTERM)
-            platform.process.communicate(timeout=60)
+            platform.process.communicate(timeout=180)
         if server:
             with psycopg.connect(server, autocommit=True) as connection:
                 for name in names:
@@ -112,10 +112,14 @@ def test_the_ui_shows_the_days_that_were_computed_and_no_other(platform: Outside
     """After a settle over scattered days Dagster shows the days of the ledger of each asset as materialised, and none between them."""
     url = platform.environment.get("WATER_DATABASE_URL") or EmbeddedServer(platform.home).url("water")
     for asset in ("core/observation_flag", "mart/metric_30min", "mart/metric_daily", "mart/data_quality_daily"):
-        with psycopg.connect(url) as connection:
-            computed = [unit for (unit,) in connection.execute("select unit from core.computed where asset = %s order by unit", (asset,))]
+        for look_again in (True, True, False):  # between the two questions a half-hour may pass, and with its tick more may be computed
+            with psycopg.connect(url) as connection:
+                computed = [unit for (unit,) in connection.execute("select unit from core.computed where asset = %s order by unit", (asset,))]
+            if platform.materialised(asset) == computed:
+                break
+            assert look_again, asset
+            until(platform.is_settled, said=platform.logs)
         assert set(DAYS) <= set(computed), asset
-        assert platform.materialised(asset) == computed, asset
     assert "2026-03-10" not in platform.materialised("core/observation_flag")
 
 
@@ -174,7 +178,7 @@ def test_thirty_days_can_be_back_filled(platform: Outside) -> None:
         found: dict[str, Any] = platform.ask(query, id=launched["backfillId"])["partitionBackfillOrError"]
         return found if found["status"] not in ("REQUESTED", "COMPLETING") else None
 
-    backfill = until(ended, timeout_s=180, said=platform.logs)
+    backfill = until(ended, said=platform.logs)
     assert backfill["status"] == "COMPLETED_SUCCESS"
     assert len(backfill["runs"]) == 1
     assert set(platform.materialised("core/observation_flag")) == before | set(days)

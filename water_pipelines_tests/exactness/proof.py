@@ -7,7 +7,8 @@ import queue
 import random
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -53,10 +54,9 @@ class Outcome:
 def prove(worlds: Worlds, rounds: Sequence[Round], seed: int) -> Outcome:
     """Carry out a sequence in a world of its own and check what must hold."""
     outcome = Outcome()
-    logging.getLogger("water_pipelines").setLevel(logging.CRITICAL)  # refused files are expected; what fails is found in the ledger
     world, again = worlds.new(), worlds.new()
     try:
-        with registered(), world.opened("proof") as platform:
+        with _unlogged(), registered(), world.opened("proof") as platform:
             with platform.database.connection() as connection:
                 connection.execute(_RECORD)
             for number, each in enumerate(rounds):
@@ -70,6 +70,18 @@ def prove(worlds: Worlds, rounds: Sequence[Round], seed: int) -> Outcome:
         worlds.drop(world)
         worlds.drop(again)
     return outcome
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Nothing is logged: refused files are expected, and what fails is found in the ledger."""
+    logger = logging.getLogger("water_pipelines")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _round(world: World, platform: Platform, this: Round, rng: random.Random, outcome: Outcome) -> None:

@@ -1,7 +1,7 @@
 """The mapping: what users may say, and what they are told when they cannot."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping, offset_seconds
@@ -50,6 +50,7 @@ def test_yaml_does_not_change_what_users_write() -> None:
     assert (mapping.station, mapping.time_zone, mapping.missing, mapping.interval) == ("0211", "+01:00", ("-9999", "no", "12:30"), 900.0)
 
 
+@settings(deadline=None)
 @given(st.integers(-14 * 60, 14 * 60))
 def test_every_offset_reads_back(minutes: int) -> None:
     """An offset means the same with and without colon and with UTC before it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from water_pipelines.domain.reach import SAME_DAY, Reach
 from water_pipelines.storage import loads, source_files, stale
 from water_pipelines.storage.claims import Claims
-from water_pipelines.storage.database import Database
+from water_pipelines.storage.database import Connection, Database
 from water_pipelines.storage.loads import Loaded, Parsed
 from water_pipelines.storage.source_files import SourceFile
 from water_pipelines.storage.spool import Spool
@@ -52,14 +54,17 @@ class Files:
         self.rows[file.arrival] = rows
         return file
 
-    def load(self, file: SourceFile) -> Loaded:
+    def load(self, file: SourceFile, connection: Connection | None = None) -> Loaded:
+        """Load a file, in a transaction of its own or in one that the caller commits."""
         with source_files.loading(self.database, file.arrival) as held, self.spool(file.arrival) as spool:
             assert held is not None
             stations = sorted({name.split("/")[0] for name in spool.series})
             claims = Claims(
                 {name: {} for name in stations}, {f"{name}/level": {"station": name, "property": "level", "unit": "m"} for name in stations}
             )
-            return loads.load(self.database, held, Parsed(spool, claims, [], "test", "1"), edges=self.edges, reparse=self.spool)
+            with nullcontext(connection) if connection else self.database.connection() as within:
+                parsed = Parsed(spool, claims, [], "test", "1")
+                return loads.load_within(self.database, within, held, parsed, edges=self.edges, reparse=self.spool)
 
     def spool(self, arrival: int) -> Spool:
         rows = self.rows[arrival]
@@ -169,6 +174,22 @@ def test_a_repeated_time_with_another_value_keeps_the_later_row_and_says_so(file
     with files.database.connection() as connection:
         row = connection.execute("select source_row, reason from raw.rejected_row").fetchone()
     assert row == (1, "the time is given again with another value, in row 2; the later row was kept")
+
+
+def test_a_series_that_another_load_makes_meanwhile_is_one_series(files: Files) -> None:
+    """A load that looks while another one, which is about to commit, makes the same series writes under the number that the other gave it."""
+    first, second = files.land([("A", 0, 1.0)]), files.land([("A", 1, 2.0)])
+    with psycopg.connect(files.database.url) as meanwhile, ThreadPoolExecutor(1) as beside:
+        meanwhile.execute("lock table raw.description in access exclusive mode")  # whoever looks for what is known waits half-way
+        files.load(first, meanwhile)
+        loaded = beside.submit(files.load, second)
+        while not meanwhile.execute(
+            "select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())"
+        ).fetchone():
+            assert not loaded.done()
+        meanwhile.commit()
+        loaded.result()
+    assert files.stored() == {("A", 0): (1.0, 1, 1), ("A", 1): (2.0, 2, 1)}
 
 
 def test_a_load_that_fails_leaves_nothing_but_its_ledger_row(files: Files) -> None:

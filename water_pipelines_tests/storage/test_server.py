@@ -105,7 +105,7 @@ def in_another_process(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def answer_of(process: subprocess.Popen[str]) -> Any:
-    said, complaint = process.communicate(timeout=60)
+    said, complaint = process.communicate(timeout=300)
     assert process.returncode == 0, complaint
     return json.loads(said)
 
@@ -339,7 +339,7 @@ def test_somebody_elses_home_is_refused(embedded: EmbeddedServer, home: Path, pr
     """A user who may not read the password is told whose home it is."""
     embedded.ensure_running()
     stranger = in_another_process(AS_SOMEBODY, home, programs, named_user().uid)
-    _, complaint = stranger.communicate(timeout=60)
+    _, complaint = stranger.communicate(timeout=300)
     assert re.search(r"NoPermission: .*belongs to somebody else; run as its owner, or set WATER_HOME", complaint)
     embedded.stop("immediate")
     for path in [embedded.status().data, *embedded.status().data.rglob("*")]:
