@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any, LiteralString
 
 import numpy as np
 import psycopg
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 from water_pipelines.domain.reach import SAME_DAY, Reach
 from water_pipelines.storage import loads, source_files, stale
-from water_pipelines.storage.claims import Claims
-from water_pipelines.storage.database import Database
+from water_pipelines.storage.claims import Claims, prepare
+from water_pipelines.storage.database import Connection, Database
 from water_pipelines.storage.loads import Loaded, Parsed
 from water_pipelines.storage.source_files import SourceFile
 from water_pipelines.storage.spool import Spool
@@ -107,6 +108,20 @@ class Files:
         return stands
 
 
+class Interrupted:
+    """A connection on which something happens before one of the statements."""
+
+    def __init__(self, connection: Connection, statement: int, what: Callable[[], object]) -> None:
+        self._connection, self._statement, self._what = connection, statement, what
+        self.executed = 0
+
+    def execute(self, query: LiteralString, parameters: Sequence[object] = ()) -> psycopg.Cursor[Any]:
+        if self.executed == self._statement:
+            self._what()
+        self.executed += 1
+        return self._connection.execute(query, parameters)
+
+
 @pytest.fixture
 def files(database_url: str) -> Iterator[Files]:
     database = Database(database_url, code_version="test", run="run")
@@ -183,6 +198,17 @@ def test_a_load_that_fails_leaves_nothing_but_its_ledger_row(files: Files) -> No
             " + (select count(*) from raw.load) + (select count(*) from raw.claim)"
         ).fetchone()
     assert counts == (0,)
+
+
+@pytest.mark.parametrize("statement", range(4))
+def test_a_series_that_another_file_makes_meanwhile_keeps_its_number(files: Files, statement: int) -> None:
+    """Another file with the same new series is committed before any of the statements by which a file is told to bring news."""
+    other, claims = files.land([("A", 0, 1.0)]), Claims({"A": {}}, {"A/level": {"station": "A", "property": "level", "unit": "m"}})
+    with files.database.connection() as connection:
+        meanwhile = Interrupted(connection, statement, lambda: files.load(other))
+        provision = prepare(meanwhile, 2, claims)  # type: ignore[arg-type]
+        assert meanwhile.executed > statement
+        assert connection.execute("select natural_id, series_id from core.series").fetchall() == list(provision.series_ids.items())
 
 
 _rows = st.lists(
