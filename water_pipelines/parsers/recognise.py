@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from water_pipelines.parsers import foreign
+from water_pipelines.parsers import complete, foreign
 from water_pipelines.parsers.archives import PACKINGS, Packed, Tar, Zip
 from water_pipelines.parsers.argo import ArgoFile
 from water_pipelines.parsers.argo_grey_list import GreyListFile
 from water_pipelines.parsers.columnar import Parquet
-from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
+from water_pipelines.parsers.contract import MESSAGES, Event, FileFacts, Parser, UnreadableFile, read_head
 from water_pipelines.parsers.loggers import LOGGERS
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.messages import Messages
@@ -51,7 +51,11 @@ def open_file(stream: BinaryIO, mapping: Mapping, file: FileFacts) -> tuple[Reco
     """What kind a file is, and what it says, as `parse_file` gives it; its content is looked at once."""
     parser = find_parser(stream, mapping)
     stream.seek(0)
-    return Recognised(parser.kind, parser.name, parser.version), parser.parse(stream, mapping, file)
+    events = parser.parse(stream, mapping, file)
+    # of an archive each member is complete by itself; messages tell single values
+    if mapping.complete and parser.kind == "observations" and parser.name != MESSAGES:
+        events = complete.told(events, mapping)
+    return Recognised(parser.kind, parser.name, parser.version), events
 
 
 def describe(stream: BinaryIO, mapping: Mapping) -> Recognised:

@@ -29,7 +29,19 @@ from water_pipelines.orchestration.operations.facts import load_champion, load_f
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.contract import MESSAGES, Argo, Described, FileFacts, Rows, SensorState, SensorStates, Station, UnreadableFile
+from water_pipelines.parsers.contract import (
+    MESSAGES,
+    Argo,
+    Complete,
+    Described,
+    FileFacts,
+    Rows,
+    SensorState,
+    SensorStates,
+    Station,
+    UnreadableFile,
+    Window,
+)
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.parsers.sensorthings import Page
@@ -237,6 +249,7 @@ class _Said:
     stations: dict[str, Station] = field(default_factory=dict)
     series: dict[str, SeriesClaim] = field(default_factory=dict)
     states: list[SensorState] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
 
 
 def _read(
@@ -260,6 +273,8 @@ def _read(
                     raise UnreadableFile("The archive holds files of the Argo archive. Drop these as they are, or as a zip.")
                 case SensorStates():
                     said.states += event.states
+                case Complete():
+                    said.windows += event.windows
             at(stream.tell() / max(file.bytes, 1))
     return said, recognised
 
@@ -283,6 +298,8 @@ def _excess(platform: Platform, parsed: Parsed, refused: int) -> str | None:
     if parsed.parser == MESSAGES:
         is_of_use = parsed.spool.rows or parsed.states or parsed.claims.stations or parsed.claims.series
         return None if is_of_use else "no message can be used"
+    if parsed.windows:
+        return f"{refused} rows were refused of a file that is declared complete, so that they would count as deleted"
     limit, rows = platform.settings.rejected_share_limit, parsed.spool.rows + refused
     if refused <= limit * rows:
         return None
@@ -293,7 +310,8 @@ def _parse(platform: Platform, file: SourceFile, spool: Spool, refused: Refused)
     """A file as its load takes it."""
     said, recognised = _read(platform, file, spool, refused, _progress(platform, file.arrival))
     states = [(each.series, each.at, each.is_active, each.reason) for each in said.states]
-    return Parsed(spool, _claims(said, spool), refused, recognised.parser, recognised.version, states)
+    windows = [(each.series, each.start, each.end) for each in said.windows]
+    return Parsed(spool, _claims(said, spool), refused, recognised.parser, recognised.version, states, windows)
 
 
 def _progress(platform: Platform, arrival: int) -> Callable[[float], None]:
