@@ -117,7 +117,26 @@ class SensorStates:
     states: list[SensorState]
 
 
-Event = Described | Rows | Argo | SensorStates
+@dataclass(frozen=True)
+class Window:
+    """From `start` up to, not including, `end` (aware) a file gives all there is of a series: what others gave there before is withdrawn.
+
+    Its rows within the window may come before or after it, in any number of batches.
+    """
+
+    series: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Windows that a file gives completely, of series that are described before."""
+
+    windows: list[Window]
+
+
+Event = Described | Rows | Argo | SensorStates | Complete
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,7 @@ class Mapping(_Strict):
     """
 
     kind: Literal["observations", "stations"] | None = None
+    complete: bool | Literal["day", "month", "year"] = False
 
     encoding: str | None = None
     separator: str | None = None

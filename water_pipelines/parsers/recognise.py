@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from water_pipelines.parsers import foreign
+from water_pipelines.parsers import complete, foreign
 from water_pipelines.parsers.archives import PACKINGS, Packed, Tar, Zip
 from water_pipelines.parsers.argo import ArgoFile
 from water_pipelines.parsers.argo_grey_list import GreyListFile
 from water_pipelines.parsers.columnar import Parquet
-from water_pipelines.parsers.contract import Event, FileFacts, Parser, UnreadableFile, read_head
+from water_pipelines.parsers.contract import MESSAGES, Event, FileFacts, Parser, UnreadableFile, read_head
 from water_pipelines.parsers.loggers import LOGGERS
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.messages import Messages
@@ -45,7 +45,15 @@ def parse_file(stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[
         At once or while iterating: the file as a whole is refused; nothing of it may be kept.
     """
     parser = find_parser(stream, mapping)
-    yield from parser.parse(stream, mapping, file)
+    yield from said_by(parser, stream, mapping, file)
+
+
+def said_by(parser: Parser, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
+    """What a file says by its parser, and which windows it gives completely where the mapping declares it complete."""
+    events = parser.parse(stream, mapping, file)
+    # of an archive each member is complete by itself; messages tell single values
+    is_complete = mapping.complete and parser.kind == "observations" and parser.name != MESSAGES
+    return complete.told(events, mapping) if is_complete else events
 
 
 def describe(stream: BinaryIO, mapping: Mapping) -> Recognised:

@@ -2,6 +2,7 @@
 
 Three cases, told apart for each series and day by the ledger: nothing was ever loaded there (the rows are copied straight in), only
 earlier arrivals were (the difference is merged), or a later arrival was, or an arrival leaves (the day is replayed from its files).
+A window that a file gives completely touches every day within it of which others gave values.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from psycopg import sql
 
 from water_pipelines.domain.series import series_day_codes, series_days_of, starts_of_runs
 from water_pipelines.storage import claims as claiming
-from water_pipelines.storage import computed, sensor_states, series_changes, source_files, tombstones
+from water_pipelines.storage import complete_windows, computed, sensor_states, series_changes, source_files, tombstones
 from water_pipelines.storage.claims import Claims, Provision
+from water_pipelines.storage.complete_windows import Windows
 from water_pipelines.storage.copy import copy_arrays, copy_rows
 from water_pipelines.storage.database import Connection, Database
 from water_pipelines.storage.partitions import leaf_of
@@ -43,6 +45,7 @@ class Parsed:
     parser: str
     parser_version: str
     states: Sequence[sensor_states.Said] = ()
+    windows: Sequence[complete_windows.Said] = ()
 
 
 @dataclass
@@ -106,13 +109,17 @@ def load_within(
         claims = buried.left_of(parsed.claims)
         provision = claiming.prepare(connection, file.arrival, claims)
         superseded = [each.arrival for each in source_files.earlier_mappings(connection, file)]
-        leaving = _days_of(connection, [*superseded, file.arrival])
+        taken_back, leaving = complete_windows.forget(connection, [*superseded, file.arrival]), _days_of(connection, [*superseded, file.arrival])
         numbers = np.array([provision.series_ids.get(name, -1) for name in parsed.spool.series], dtype=np.int32)
-        _lock_series(connection, np.union1d(numbers, leaving.series))
+        named = np.array([provision.series_ids.get(name, -1) for name, _, _ in parsed.windows], dtype=np.int32)
+        _lock_series(connection, np.unique(np.concatenate([numbers, named, leaving.series, taken_back.series])))
         if claiming.series_ids(connection, list(provision.known)) != provision.known or tombstones.above(connection, file.arrival) != buried:
             raise Overtaken(f"series of {file.name} were deleted meanwhile")
+        leaving = leaving.also(complete_windows.series_days(connection, taken_back))
         work = _Load(database, connection, _Mine(file.arrival, parsed, numbers, qualifier_ids, repeated))
         waiting = [work.take(chunk, leaving) for chunk in parsed.spool.chunks()]
+        if parsed.windows:
+            waiting.append(work.clear(complete_windows.record(connection, file.arrival, parsed.windows, provision.series_ids), leaving))
         work.replay(_SeriesDays(np.unique(np.concatenate([leaving.codes, *(each.codes for each in waiting)]))), reparse, without=superseded)
         change = work.write("load")
         described = claiming.record(connection, file.arrival, claims, provision, without=superseded)
@@ -135,14 +142,18 @@ def withdraw(
 ) -> Loaded:
     """Take files out: their series-days come to what the remaining files say, and what they claim of stations and series is dropped.
 
+    So do the days of their complete windows, in which values of other files come back.
+
     Parameters
     ----------
     connection : in a transaction, which the caller commits, or rolls back to have asked only.
     arrivals : of data files; what they superseded does not come back.
     """
     claiming.hold(connection)
-    leaving = _days_of(connection, arrivals)
-    _lock_series(connection, np.unique(leaving.series))
+    taken_back, leaving = complete_windows.forget(connection, arrivals), _days_of(connection, arrivals)
+    _lock_series(connection, np.union1d(leaving.series, taken_back.series))
+    # others may have loaded into the windows until their series were locked
+    leaving = leaving.also(complete_windows.series_days(connection, taken_back))
     work = _Load(database, connection, None)
     work.replay(leaving, reparse, without=arrivals)
     change = work.write("withdraw")
@@ -175,11 +186,12 @@ def replay(database: Database, connection: Connection, days: NDArray[np.datetime
 
 
 def said_by(connection: Connection, arrival: int) -> str:
-    """A digest of what a file says beside its values: of stations and series, and the rows of it that were refused."""
+    """A digest of what a file says beside its values: of stations and series, what it gives completely, and the rows of it that were refused."""
     row = connection.execute(
         "select md5(coalesce((select string_agg(concat_ws(' ', subject, natural_id, attributes), ';' order by subject, natural_id) from raw.claim"
         " where arrival = %(arrival)s), '') || coalesce((select string_agg(concat_ws(' ', source_row, text, reason), ';' order by position)"
-        " from raw.rejected_row where arrival = %(arrival)s), ''))",
+        " from raw.rejected_row where arrival = %(arrival)s), '') || coalesce((select string_agg(concat_ws(' ', series_id, start_at, end_at), ';'"
+        " order by series_id, start_at) from raw.complete_window where arrival = %(arrival)s), ''))",
         {"arrival": arrival},
     ).fetchone()
     assert row is not None
@@ -262,6 +274,12 @@ class _Rows:
             return self
         return self.take(np.lexsort((self.time, self.series)))
 
+    def within(self, series: int, start: np.datetime64, end: np.datetime64) -> slice:
+        """Where the rows of a series within a half-open window stand, of rows that are sorted by key."""
+        first, last = np.searchsorted(self.series, [series, series + 1])
+        begin, until = first + np.searchsorted(self.time[first:last], np.array([start, end]))
+        return slice(int(begin), int(until))
+
     def columns(self) -> dict[str, tuple[str, NDArray[Any]]]:
         return {
             "time": ("timestamptz", self.time),
@@ -298,6 +316,17 @@ def _fold(rows: _Rows) -> tuple[_Rows, NDArray[np.intp]]:
     origin = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
     is_last = np.append(~same_key, True)
     return rows.take(origin[is_last]), np.flatnonzero(same_key & ~same_word)
+
+
+def _left_by(windows: Sequence[tuple[int, np.datetime64, np.datetime64]], earlier: _Rows, own: Sequence[_Rows]) -> _Rows:
+    """What of earlier rows is left by a file that gives its own, and gives some windows of series completely."""
+    earlier = earlier.by_key()
+    given = _Rows.join([earlier.take(np.empty(0, dtype=np.intp)), *own]).by_key()
+    is_left = np.ones(len(earlier.series), dtype=np.bool_)
+    for window in windows:
+        here = earlier.within(*window)
+        is_left[here] &= np.isin(earlier.time[here], given.time[given.within(*window)])
+    return earlier.take(is_left)
 
 
 class _Tally:
@@ -366,6 +395,21 @@ create temporary table series_day (series_id integer not null, day date not null
 create temporary table arrival_of (load_id integer not null, arrival bigint not null) on commit drop
 """
 
+_CLEARED = """
+insert into staged (time, value, series_id, load_id, source_row, qualifier_id, is_put, chunk)
+select o.time, 'NaN', o.series_id, %(load)s, 0, 0, false, 0
+from series_day as d
+join raw.complete_window as w on w.series_id = d.series_id and w.arrival = %(arrival)s
+    and w.start_at < (d.day + 1)::timestamp at time zone 'UTC' and w.end_at > d.day::timestamp at time zone 'UTC'
+cross join lateral (
+    select * from core.observation as o where o.series_id = d.series_id and o.time >= greatest(w.start_at, d.day::timestamp at time zone 'UTC')
+        and o.time < least(w.end_at, (d.day + 1)::timestamp at time zone 'UTC')
+    offset 0
+) as o
+where not d.is_replayed and o.load_id <> %(load)s and not exists (select from staged as s where s.series_id = o.series_id and s.time = o.time)
+"""
+"""A window that a file gives completely is so many withdrawals: of what is stored in it and not given."""
+
 _DIFFERENCE = """
 create temporary table difference on commit drop as
 with latest as (
@@ -391,6 +435,18 @@ from latest as s full join present as p using (series_id, time)
 where s.load_id is not null or p.is_replayed
 """
 
+_KNOWN = """
+select series_id, day, bool_or(is_later) from (
+    select series_id, day, load.arrival > %(mine)s as is_later from raw.load_day join raw.load as load using (load_id)
+    where series_id = any(%(series)s) and day = any(%(days)s::date[])
+    union all
+    select w.series_id, t.day, true from raw.complete_window as w
+    join unnest(%(days)s::date[]) as t(day)
+        on w.start_at < (t.day + 1)::timestamp at time zone 'UTC' and w.end_at > t.day::timestamp at time zone 'UTC'
+    where w.series_id = any(%(series)s) and w.arrival > %(mine)s
+) as known group by 1, 2
+"""
+
 _WITHIN = "o.series_id = d.series_id and o.time = d.time and o.time between {} and {}"
 
 
@@ -410,6 +466,7 @@ class _Load:
         self._merging = _NONE
         self._load_id = self._new_load(mine.arrival, "load", mine.parsed.parser, mine.parsed.parser_version) if mine else 0
         self._is_staging = False
+        self._clears = False
         self._compares = False
 
     def _new_load(self, arrival: int, reason: str, parser: str, version: str) -> int:
@@ -441,6 +498,16 @@ class _Load:
             self._stage(rows.take(merges))
         return waiting
 
+    def clear(self, windows: Windows, leaving: _SeriesDays) -> _SeriesDays:
+        """Let go, when the difference is found, what the file's windows hold and it does not give; gives back the series-days to be replayed."""
+        within = _SeriesDays(complete_windows.series_days(self._connection, windows))
+        if len(within.codes) == 0:
+            return within
+        earlier, later = self._known(within)
+        self._merging = self._merging.also(within.among(earlier.codes).codes)
+        self._clears = True
+        return within.among(later.also(leaving.codes).codes)
+
     def _without_repetitions(self, rows: _Rows) -> _Rows:
         """Each key once; of a repeated time with different values the later row is kept and the earlier noted as rejected."""
         assert self._mine is not None
@@ -453,14 +520,14 @@ class _Load:
         return kept
 
     def _known(self, touched: _SeriesDays) -> tuple[_SeriesDays, _SeriesDays]:
-        """Series-days on which only earlier arrivals were loaded, and those on which a later one was; others than `touched` may be among them."""
+        """Series-days on which only earlier arrivals were loaded, and those on which a later one was, or that lie in a window of a later one.
+
+        Others than `touched` may be among them.
+        """
         assert self._mine is not None
         # the days of all series, rather than each series' own: an array of all pairs costs more than what it leaves out
-        found = self._connection.execute(
-            "select series_id, day, max(load.arrival) > %s from raw.load_day join raw.load as load using (load_id)"
-            " where series_id = any(%s) and day = any(%s::date[]) group by 1, 2",
-            (self._mine.arrival, np.unique(touched.series).tolist(), np.unique(touched.days).tolist()),
-        ).fetchall()
+        known = {"mine": self._mine.arrival, "series": np.unique(touched.series).tolist(), "days": np.unique(touched.days).tolist()}
+        found = self._connection.execute(_KNOWN, known).fetchall()
         if not found:
             return _NONE, _NONE
         series, days, later = (np.array(column) for column in zip(*found, strict=True))
@@ -485,14 +552,26 @@ class _Load:
     def replay(self, series_days: _SeriesDays, reparse: Reparse, *, without: Sequence[int]) -> None:
         """Stage what all arrivals of some series-days come to, in their order."""
         if len(series_days.codes):
-            arrivals = self._arrivals(series_days, without)
-            parts = [part for arrival, parser in arrivals.items() for part in self._parts(arrival, parser, series_days, reparse)]
+            parts = self._parts_in_order(series_days, reparse, without)
             if parts:
                 self._stage(_fold(_Rows.join(parts).by_key())[0])
         self._find_difference(series_days)
 
+    def _parts_in_order(self, series_days: _SeriesDays, reparse: Reparse, without: Sequence[int]) -> list[_Rows]:
+        """The rows of all arrivals on some series-days, without those that a later arrival withdrew by giving a window completely without them."""
+        arrivals, days = self._arrivals(series_days, without), series_days.days
+        windows = complete_windows.of_series(self._connection, series_days.series, days.min(), days.max())
+        parts: list[_Rows] = []
+        for arrival in sorted({*arrivals, *windows.arrival.tolist()}):
+            own = list(self._parts(arrival, arrivals[arrival], series_days, reparse)) if arrival in arrivals else []
+            complete = windows.of(arrival)
+            if complete and parts:
+                parts = [_left_by(complete, _Rows.join(parts), own)]
+            parts += own
+        return parts
+
     def _arrivals(self, series_days: _SeriesDays, without: Sequence[int]) -> dict[int, tuple[str, str]]:
-        """The arrivals to fold, in order, with the parser by which each was loaded."""
+        """The arrivals to fold, with the parser by which each was loaded."""
         known = self._connection.execute(
             "select distinct on (load.arrival) load.arrival, parser, parser_version from unnest(%s::int[], %s::date[]) as t(series_id, day)"
             " join raw.load_day using (series_id, day) join raw.load as load using (load_id) join raw.source_file as f on f.arrival = load.arrival"
@@ -502,7 +581,7 @@ class _Load:
         found = {int(arrival): (str(parser), str(version)) for arrival, parser, version in known}
         if self._mine:
             found[self._mine.arrival] = (self._mine.parsed.parser, self._mine.parsed.parser_version)
-        return dict(sorted(found.items()))
+        return found
 
     def _parts(self, arrival: int, parser: tuple[str, str], series_days: _SeriesDays, reparse: Reparse) -> Iterator[_Rows]:
         """The rows of an arrival on some series-days, in file order."""
@@ -539,7 +618,11 @@ class _Load:
             columns = {"series_id": ("int4", series_days.series), "day": ("date", series_days.days), "is_replayed": ("bool", flags)}
             copy_arrays(self._connection, sql.Identifier("series_day"), columns)
         copy_rows(self._connection, sql.Identifier("arrival_of"), ("load_id", "arrival"), [(number, load[0]) for number, load in self._loads.items()])
-        for statement in ("analyze staged", "analyze series_day", "analyze arrival_of", _DIFFERENCE, "analyze difference"):
+        for statement in ("analyze staged", "analyze series_day", "analyze arrival_of"):
+            self._connection.execute(statement)
+        if self._clears and self._mine:
+            self._connection.execute(_CLEARED, {"load": self._load_id, "arrival": self._mine.arrival})
+        for statement in (_DIFFERENCE, "analyze difference"):
             self._connection.execute(statement)
         changes = self._connection.execute(
             "select series_id, count(*) filter (where is_new and load_id = %(mine)s), count(*) filter (where is_changed and load_id = %(mine)s),"

@@ -1,6 +1,7 @@
 """Random sequences of what happens to a platform: files in any order, corrections, repetitions, withdrawals, mappings, rules, ticks.
 
-Everything follows from a seed. Add an act by a method of `_Sequence` and its weight in `_WEIGHTS`. Keep out: how acts are carried out.
+Everything follows from a seed. Add an act by a method of `_Sequence` and its weight in `_WEIGHTS`. Files that are complete, and operators who
+take them out, follow from a stream of their own, so that a sequence without them stays what it was. Keep out: how acts are carried out.
 """
 
 from __future__ import annotations
@@ -42,11 +43,18 @@ class Tick:
     at: datetime
 
 
+@dataclass(frozen=True)
+class TakenOut:
+    """An operator withdraws a file that was loaded in an earlier round, named by its key in the inbox."""
+
+    key: str
+
+
 @dataclass
 class Round:
     """What happens between two quiet points: acts that are carried out at once, and the reach of the rules while they are."""
 
-    acts: list[File | Tick] = field(default_factory=list)
+    acts: list[File | Tick | TakenOut] = field(default_factory=list)
     gaps_h: tuple[int, int] = (3, 3)
     flats_h: tuple[int, int] = (20, 20)
 
@@ -65,20 +73,22 @@ _WEIGHTS = {
 }
 
 
-def sequence(seed: int, rounds: int = 3, acts: int = 5) -> list[Round]:
-    """The sequence of a seed."""
-    return _Sequence(random.Random(seed)).rounds(rounds, acts)
+def sequence(seed: int, rounds: int = 3, acts: int = 5, complete: int = 2) -> list[Round]:
+    """The sequence of a seed, with up to `complete` more acts a round that have to do with files that are complete."""
+    return _Sequence(random.Random(seed), random.Random(f"complete {seed}")).rounds(rounds, acts, complete)
 
 
 class _Sequence:
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, rng: random.Random, of_complete: random.Random) -> None:
+        self._rng, self._of_complete = rng, of_complete
         self._files: list[tuple[File, list[Row]]] = []
+        self._complete: list[tuple[File, list[Row]]] = []
+        self._loaded: list[str] = []
         self._count = 0
         self._gap_h, self._flat_h = 3, 20
         self._clock = START + timedelta(days=rng.randrange(10, 50))
 
-    def rounds(self, rounds: int, acts: int) -> list[Round]:
+    def rounds(self, rounds: int, acts: int, complete: int) -> list[Round]:
         made = []
         for number in range(rounds):
             this = Round(gaps_h=(self._gap_h, self._gap_h), flats_h=(self._flat_h, self._flat_h))
@@ -88,6 +98,9 @@ class _Sequence:
             if names.count("rules") > 1:  # the reach of a round then has more than two sides
                 names = [name for name in names if name != "rules"] + ["rules"]
             this.acts += [act for name in names if (act := getattr(self, name)()) is not None]
+            for _ in range(self._of_complete.randrange(complete + 1)):
+                this.acts.insert(self._of_complete.randrange(1, len(this.acts) + 1), self.taken_out() or self.complete())
+            self._loaded = [file.key for file, _ in self._complete]
             this.gaps_h = (min(this.gaps_h[0], self._gap_h), max(this.gaps_h[0], self._gap_h))
             this.flats_h = (min(this.flats_h[0], self._flat_h), max(this.flats_h[0], self._flat_h))
             made.append(this)
@@ -133,6 +146,29 @@ class _Sequence:
         lines = "".join(f"{_iso(time)},{station},{observed}\n" for time, station, observed, _, _ in rows)
         return File(f"inbox/withdrawn_{self._next()}.txt", WITHDRAWALS + f"{lines}{_iso(START)},GHOST,water_level\n".encode())
 
+    def complete(self) -> File:
+        """A stretch of an earlier file without some rows and with others changed, which is complete within its days or months, or between its ends;
+        or an earlier file as it was, now declared complete.
+        """
+        rng, mapping = self._of_complete, f"complete: {self._of_complete.choice(('true', 'day', 'day', 'month'))}\n"
+        file, rows = rng.choice([each for each in (*self._files, *self._complete) if each[1]])
+        key = f"inbox/complete_{len(self._complete) + 1}.csv"
+        if rng.random() < 0.2:
+            given = File(key, file.data, mapping)
+        else:
+            first, share = rng.randrange(len(rows)), rng.choice((0.3, 0.9))
+            kept = [row for row in rows[first : first + rng.choice((2, 30, 200))] if rng.random() < share] or rows[first : first + 1]
+            rows = [row if rng.random() < 0.8 else (*row[:4], rng.choice((2.5, 3.5))) for row in kept]
+            given = File(key, _table(rows), mapping)
+        self._complete.append((given, rows))
+        return given
+
+    def taken_out(self) -> TakenOut | None:
+        """A complete file of an earlier round is withdrawn, in some cases."""
+        if not self._loaded or self._of_complete.random() < 0.5:
+            return None
+        return TakenOut(self._loaded.pop(self._of_complete.randrange(len(self._loaded))))
+
     def remapped(self) -> File | None:
         """The bytes of an earlier file under another mapping: it supersedes the earlier load."""
         if not self._files:
@@ -174,11 +210,8 @@ class _Sequence:
         return File(f"inbox/broken_{self._next()}.bin", bytes(self._rng.randrange(256) for _ in range(300)))
 
     def _file(self, rows: Sequence[Row]) -> File:
-        lines = "".join(
-            f"{_iso(time)},{station},{observed},{unit},{'' if value is None else value}\n" for time, station, observed, unit, value in rows
-        )
         folder = "mapped/" if self._rng.random() < 0.15 else ""
-        file = File(f"inbox/{folder}file_{self._next()}.csv", f"time,station,property,unit,value\n{lines}".encode())
+        file = File(f"inbox/{folder}file_{self._next()}.csv", _table(rows))
         self._files.append((file, list(rows)))
         return file
 
@@ -201,6 +234,11 @@ class _Sequence:
     def _next(self) -> int:
         self._count += 1
         return self._count
+
+
+def _table(rows: Sequence[Row]) -> bytes:
+    lines = "".join(f"{_iso(time)},{station},{observed},{unit},{'' if value is None else value}\n" for time, station, observed, unit, value in rows)
+    return f"time,station,property,unit,value\n{lines}".encode()
 
 
 def _iso(time: datetime) -> str:

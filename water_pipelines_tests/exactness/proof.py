@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from water_pipelines.orchestration.operations.landing import land_inbox
+from water_pipelines.orchestration.operations import acts
+from water_pipelines.orchestration.operations.landing import land_bytes, land_inbox
 from water_pipelines.orchestration.operations.loading import load_file, load_files
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.operations.ticks import tick
@@ -23,7 +24,7 @@ from water_pipelines.orchestration.settle import compute_units, in_order, settle
 from water_pipelines.storage import computed, source_files, stale
 from water_pipelines.storage.computed import Unlogged
 from water_pipelines_tests.exactness import reach, state
-from water_pipelines_tests.exactness.acts import File, Round, Tick
+from water_pipelines_tests.exactness.acts import File, Round, TakenOut, Tick
 from water_pipelines_tests.exactness.parser import registered
 from water_pipelines_tests.worlds import World, Worlds
 
@@ -123,6 +124,7 @@ def _compare(asset: str, did: set[str], must: set[str], may: set[str]) -> list[s
 
 def _land(platform: Platform, this: Round, rng: random.Random) -> list[int]:
     """Land everything of a round; gives the arrivals in an order in which they were not landed."""
+    taken_out = [_taken_out(platform, act.key) for act in this.acts if isinstance(act, TakenOut)]
     for act in this.acts:
         if isinstance(act, File):
             if act.mapping:
@@ -133,9 +135,17 @@ def _land(platform: Platform, this: Round, rng: random.Random) -> list[int]:
         # a mapping is in force before the files of its folder are landed
         load_files(platform, (file for file in batch if file.kind == "mapping"))
         landed += [file.arrival for file in batch if file.kind != "mapping"]
-    landed += [tick(platform, act.at).arrival for act in this.acts if isinstance(act, Tick)]
+    landed += [tick(platform, act.at).arrival for act in this.acts if isinstance(act, Tick)] + taken_out
     rng.shuffle(landed)
     return landed
+
+
+def _taken_out(platform: Platform, key: str) -> int:
+    """Land the withdrawal of a file; gives its arrival."""
+    file = source_files.latest_named(platform.database, "", key.removeprefix("inbox/"))
+    assert file is not None
+    fact = acts.withdrawal(platform, [str(file.arrival)], reason="", at=datetime(2026, 4, 1, tzinfo=UTC))
+    return land_bytes(platform, fact.to_bytes(), kind="act", name="withdraw.json", prefix="acts").arrival
 
 
 def _at_once(world: World, arrivals: Sequence[int], rng: random.Random, outcome: Outcome) -> list[Unlogged]:

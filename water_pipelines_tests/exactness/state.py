@@ -17,6 +17,7 @@ TABLES = (
     "raw.mapping",
     "raw.claim",
     "raw.description",
+    "raw.complete_window",
     "raw.rejected_row",
     "raw.act",
     "core.tombstone",

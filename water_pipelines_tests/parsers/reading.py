@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, Described, FileFacts, Rejected, Rows, Series, Station
+from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, Complete, Described, FileFacts, Rejected, Rows, Series, Station, Window
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.recognise import parse_file
 
@@ -30,6 +30,7 @@ class Read:
     rejected: list[Rejected] = field(default_factory=list)
     stations: list[Station] = field(default_factory=list)
     series: list[Series] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
 
     @cached_property
     def table(self) -> pa.Table:
@@ -70,6 +71,10 @@ def read(content: str | bytes, mapping: str = "", *, name: str = "file.csv", pre
         if isinstance(event, Described):
             found.stations += event.stations
             found.series += event.series
+            continue
+        if isinstance(event, Complete):
+            assert {one.series for one in event.windows} <= {one.natural_id for one in found.series}
+            found.windows += event.windows
             continue
         assert isinstance(event, Rows)
         assert event.batch.schema == OBSERVATION_SCHEMA

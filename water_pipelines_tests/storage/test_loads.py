@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import Any, LiteralString
 
 import numpy as np
 import psycopg
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from water_pipelines.domain.reach import SAME_DAY, Reach
 from water_pipelines.storage import loads, source_files, stale
-from water_pipelines.storage.claims import Claims
+from water_pipelines.storage.claims import Claims, prepare
 from water_pipelines.storage.database import Connection, Database
 from water_pipelines.storage.loads import Loaded, Parsed
 from water_pipelines.storage.source_files import SourceFile
@@ -26,6 +27,7 @@ from water_pipelines.storage.staging import Edge
 START = np.datetime64("2026-03-01T00:00", "us")
 STEP = np.timedelta64(6, "h")
 Row = tuple[str, int, float | None]  # station, step, value (none: the source withdraws it)
+Window = tuple[str, int, int]  # station, first step, and the step up to which a file gives all of it
 
 
 class Files:
@@ -35,8 +37,9 @@ class Files:
         self.database = database
         self.edges = edges
         self.rows: dict[int, list[Row]] = {}
+        self.windows: dict[int, list[Window]] = {}
 
-    def land(self, rows: list[Row], *, mapping_version: str = "none", sha256: str | None = None) -> SourceFile:
+    def land(self, rows: list[Row], *, complete: Sequence[Window] = (), mapping_version: str = "none", sha256: str | None = None) -> SourceFile:
         with source_files.landing(self.database) as arrival:
             file = source_files.announce(
                 self.database,
@@ -51,20 +54,29 @@ class Files:
                 arrived_at=datetime(2026, 3, 20, tzinfo=UTC),
             )
         source_files.landed(self.database, file.arrival)
-        self.rows[file.arrival] = rows
+        self.rows[file.arrival], self.windows[file.arrival] = rows, list(complete)
         return file
 
     def load(self, file: SourceFile, connection: Connection | None = None) -> Loaded:
         """Load a file, in a transaction of its own or in one that the caller commits."""
         with source_files.loading(self.database, file.arrival) as held, self.spool(file.arrival) as spool:
             assert held is not None
-            stations = sorted({name.split("/")[0] for name in spool.series})
+            windows = [(f"{station}/level", at(start), at(end)) for station, start, end in self.windows[file.arrival]]
+            stations = sorted({name.split("/")[0] for name in (*spool.series, *(name for name, _, _ in windows))})
             claims = Claims(
                 {name: {} for name in stations}, {f"{name}/level": {"station": name, "property": "level", "unit": "m"} for name in stations}
             )
             with nullcontext(connection) if connection else self.database.connection() as within:
-                parsed = Parsed(spool, claims, [], "test", "1")
+                parsed = Parsed(spool, claims, [], "test", "1", windows=windows)
                 return loads.load_within(self.database, within, held, parsed, edges=self.edges, reparse=self.spool)
+
+    def withdraw(self, *files: SourceFile) -> Loaded:
+        arrivals = [file.arrival for file in files]
+        with self.database.connection() as connection:
+            done = loads.withdraw(self.database, connection, arrivals, edges=self.edges, series_edges=[], reparse=self.spool)
+        for arrival in arrivals:
+            del self.rows[arrival], self.windows[arrival]
+        return done
 
     def spool(self, arrival: int) -> Spool:
         rows = self.rows[arrival]
@@ -104,12 +116,33 @@ class Files:
             for number, (station, step, value) in enumerate(rows, start=1):
                 if (station, step) not in words or words[station, step][0] != value:
                     words[station, step] = (value, number)
+            within = {(station, step) for station, start, end in self.windows[arrival] for step in range(start, end)}
+            for key in within.intersection(stands).difference(words):
+                del stands[key]
             for key, (value, number) in words.items():
                 if value is None:
                     stands.pop(key, None)
                 elif key not in stands or stands[key][0] != value:
                     stands[key] = (value, arrival, number)
         return stands
+
+
+class Interrupted:
+    """A connection on which something happens before one of the statements."""
+
+    def __init__(self, connection: Connection, statement: int, what: Callable[[], object]) -> None:
+        self._connection, self._statement, self._what = connection, statement, what
+        self.executed = 0
+
+    def execute(self, query: LiteralString, parameters: Sequence[object] = ()) -> psycopg.Cursor[Any]:
+        if self.executed == self._statement:
+            self._what()
+        self.executed += 1
+        return self._connection.execute(query, parameters)
+
+
+def at(step: int) -> datetime:
+    return (START + step * STEP).astype(datetime).replace(tzinfo=UTC)  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -206,21 +239,83 @@ def test_a_load_that_fails_leaves_nothing_but_its_ledger_row(files: Files) -> No
     assert counts == (0,)
 
 
+def test_what_a_complete_window_does_not_give_is_withdrawn_and_counted(files: Files) -> None:
+    """Six values; a file gives steps 1 to 4 completely with the values of 1 and 3: 2 and 4 go, 1 and 3 keep their origin, 0 and 5 stay."""
+    files.load(files.land([("A", step, float(step)) for step in range(6)]))
+    with files.database.connection() as connection:
+        connection.execute("delete from core.stale")
+    loaded = files.load(files.land([("A", 1, 1.0), ("A", 3, 9.0)], complete=[("A", 1, 5)]))
+    assert (loaded.new, loaded.changed, loaded.unchanged, loaded.gone) == (0, 1, 1, 2)
+    assert files.stored() == {("A", step): (9.0 if step == 3 else step, 2 if step == 3 else 1, 2 if step == 3 else step + 1) for step in (0, 1, 3, 5)}
+    with files.database.connection() as connection:
+        assert stale.units(connection, "core/observation_flag") == ["2026-03-01", "2026-03-02"]
+        told = connection.execute("select kind, start_at::date::text, rows from core.series_change where n = %s order by 1, 2", (loaded.change,))
+        assert told.fetchall() == [("changed", "2026-03-01", 1), ("withdrawn", "2026-03-01", 2)]
+
+
+def test_a_complete_window_hides_what_is_loaded_late_and_not_what_arrives_later(files: Files) -> None:
+    """On a day of which the complete file gives nothing: an earlier arrival, loaded after it, stores nothing there; a later one is stored."""
+    late, complete, later = (
+        files.land([("A", 4, 1.0), ("A", 5, 1.0)]),
+        files.land([("A", 0, 2.0)], complete=[("A", 0, 5)]),
+        files.land([("A", 4, 3.0)]),
+    )
+    for file in (complete, late, later):
+        files.load(file)
+    assert files.stored() == files.folded() == {("A", 0): (2.0, 2, 1), ("A", 4): (3.0, 3, 1), ("A", 5): (1.0, 1, 2)}
+
+
+def test_what_a_withdrawn_window_hid_comes_back(files: Files) -> None:
+    """A window without any value hides two files' values, one of which was loaded after it; the file is withdrawn, and both are back."""
+    early, late = files.land([("A", 0, 1.0)]), files.land([("A", 4, 2.0)])
+    window = files.land([], complete=[("A", 0, 12)])
+    for file in (early, window, late):
+        files.load(file)
+    assert files.stored() == {}
+    done = files.withdraw(window)
+    assert files.stored() == {("A", 0): (1.0, 1, 1), ("A", 4): (2.0, 2, 1)}
+    assert done.gone == 0
+    with files.database.connection() as connection:
+        assert connection.execute("select from raw.complete_window").fetchall() == []
+
+
+@pytest.mark.parametrize("statement", range(4))
+def test_a_series_that_another_file_makes_meanwhile_keeps_its_number(files: Files, statement: int) -> None:
+    """Another file with the same new series is committed before any of the statements by which a file is told to bring news."""
+    other, claims = files.land([("A", 0, 1.0)]), Claims({"A": {}}, {"A/level": {"station": "A", "property": "level", "unit": "m"}})
+    with files.database.connection() as connection:
+        meanwhile = Interrupted(connection, statement, lambda: files.load(other))
+        provision = prepare(meanwhile, 2, claims)  # type: ignore[arg-type]
+        assert meanwhile.executed > statement
+        assert connection.execute("select natural_id, series_id from core.series").fetchall() == list(provision.series_ids.items())
+
+
 _rows = st.lists(
     st.tuples(st.sampled_from(["A", "B"]), st.integers(0, 11), st.one_of(st.none(), st.sampled_from([1.0, 2.0, 3.0]))), min_size=1, max_size=8
 )
+_windows = st.lists(
+    st.tuples(st.sampled_from(["A", "B"]), st.integers(0, 11), st.integers(1, 8)).map(lambda said: (said[0], said[1], said[1] + said[2])), max_size=2
+)
+_said = st.lists(st.tuples(_rows, _windows), min_size=1, max_size=6)
 
 
-@given(st.lists(_rows, min_size=1, max_size=5).flatmap(lambda said: st.tuples(st.just(said), st.permutations(range(len(said))))))
+@given(_said.flatmap(lambda said: st.tuples(st.just(said), st.permutations(range(len(said))), st.sets(st.integers(0, len(said) - 1), max_size=2))))
 @settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_order_of_loading_ends_in_what_the_arrivals_say_in_their_order(files: Files, case: tuple[list[list[Row]], list[int]]) -> None:
-    """Random files over two stations and three days, loaded in any order: values, origins and rows equal the fold by arrival."""
-    said, order = case
+def test_any_order_of_loading_ends_in_what_the_arrivals_say_in_their_order(
+    files: Files, case: tuple[list[tuple[list[Row], list[Window]]], list[int], set[int]]
+) -> None:
+    """Random files over two stations and three days, some with complete windows, loaded in any order: values, origins and rows equal the fold by
+    arrival, also when some are withdrawn, one after the other.
+    """
+    said, order, withdrawn = case
     with files.database.connection() as connection:
         connection.execute("truncate raw.source_file, raw.description, core.station, core.series, core.stale, core.computed cascade")
         connection.execute("truncate core.observation, history.observation")
     files.rows.clear()
-    landed = [files.land(rows) for rows in said]
+    landed = [files.land(rows, complete=windows) for rows, windows in said]
     for position in order:
         files.load(landed[position])
     assert files.stored() == files.folded()
+    for position in withdrawn:
+        files.withdraw(landed[position])
+        assert files.stored() == files.folded()

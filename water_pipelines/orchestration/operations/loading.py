@@ -29,7 +29,19 @@ from water_pipelines.orchestration.operations.facts import load_champion, load_f
 from water_pipelines.orchestration.operations.ticks import load_tick
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.contract import MESSAGES, Argo, Described, FileFacts, Rows, SensorState, SensorStates, Station, UnreadableFile
+from water_pipelines.parsers.contract import (
+    MESSAGES,
+    Argo,
+    Complete,
+    Described,
+    FileFacts,
+    Rows,
+    SensorState,
+    SensorStates,
+    Station,
+    UnreadableFile,
+    Window,
+)
 from water_pipelines.parsers.contract import Series as SeriesClaim
 from water_pipelines.parsers.mapping import InvalidMapping, Mapping
 from water_pipelines.parsers.sensorthings import Page
@@ -240,15 +252,18 @@ class _Said:
     stations: dict[str, Station] = field(default_factory=dict)
     series: dict[str, SeriesClaim] = field(default_factory=dict)
     states: list[SensorState] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
 
 
 def _read(
     platform: Platform, file: SourceFile, parser: Parser, spool: Spool, refused: Refused, at: Callable[[float], None] = lambda share: None
 ) -> _Said:
     """Fill spools with what a file's parser yields, telling `at` which share of it was read; give the rest of what it says."""
+    from water_pipelines.parsers.recognise import said_by  # with polars, which most processes do without
+
     said = _Said()
     with platform.store.open(file.key) as stream:
-        for event in parser.parse(stream, _mapping(file), _facts(platform, file)):
+        for event in said_by(parser, stream, _mapping(file), _facts(platform, file)):
             match event:
                 case Described():
                     said.stations.update({station.natural_id: station for station in event.stations})
@@ -260,6 +275,8 @@ def _read(
                     raise UnreadableFile("The archive holds files of Argo that are not called .nc or .nc4. Name them so, or drop them as they are.")
                 case SensorStates():
                     said.states += event.states
+                case Complete():
+                    said.windows += event.windows
             at(stream.tell() / max(file.bytes, 1))
     return said
 
@@ -283,6 +300,8 @@ def _excess(platform: Platform, parsed: Parsed, refused: int) -> str | None:
     if parsed.parser == MESSAGES:
         is_of_use = parsed.spool.rows or parsed.states or parsed.claims.stations or parsed.claims.series
         return None if is_of_use else "no message can be used"
+    if parsed.windows:
+        return f"{refused} rows were refused of a file that is declared complete, so that they would count as deleted"
     limit, rows = platform.settings.rejected_share_limit, parsed.spool.rows + refused
     if refused <= limit * rows:
         return None
@@ -293,7 +312,8 @@ def _parse(platform: Platform, file: SourceFile, parser: Parser, spool: Spool, r
     """A file as its load takes it."""
     said = _read(platform, file, parser, spool, refused, _progress(platform, file.arrival))
     states = [(each.series, each.at, each.is_active, each.reason) for each in said.states]
-    return Parsed(spool, _claims(said, spool), refused, parser.name, parser.version, states)
+    windows = [(each.series, each.start, each.end) for each in said.windows]
+    return Parsed(spool, _claims(said, spool), refused, parser.name, parser.version, states, windows)
 
 
 def _progress(platform: Platform, arrival: int) -> Callable[[float], None]:
