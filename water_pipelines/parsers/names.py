@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 
 def _words(text: str) -> frozenset[str]:
@@ -77,7 +78,15 @@ def key(name: str) -> str:
     >>> key(" Date_Time ")
     'datetime'
     """
+    return _known_key(name) if len(name) <= _SHORT else _key(name)
+
+
+def _key(name: str) -> str:
     return "".join(char for char in name.casefold() if char.isalnum())
+
+
+_SHORT = 64
+_known_key = lru_cache(maxsize=1 << 12)(_key)  # each cell of a file's first lines is asked about, and the next file has the same
 
 
 def split_unit(header: str) -> tuple[str, str | None]:

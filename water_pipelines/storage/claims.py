@@ -54,24 +54,20 @@ class Claims:
 
 @dataclass(frozen=True)
 class Provision:
-    """The numbers that series have or will have, those of them that were known before, and whether anything said is new.
-
-    `as_of` is the change up to which all that others said was seen.
-    """
+    """The numbers that series have or will have, those of them that were known before, and whether anything said is new."""
 
     series_ids: dict[str, int]
     known: dict[str, int]
     is_news: bool
-    as_of: int = 0
 
 
-def prepare(connection: Connection, arrival: int, claims: Claims) -> Provision:
-    """Number the series of a file. Where the file brings news, one provisioning transaction is let through at a time."""
-    provision = _look(connection, arrival, claims)
+def prepare(connection: Connection, said: Mapping[int, Claims]) -> Provision:
+    """Number the series of files, given by arrival. Where these bring news, one provisioning transaction is let through at a time."""
+    provision = _look(connection, said)
     if provision.is_news:
         hold(connection)
-        provision = _look(connection, arrival, claims)
-    missing = sorted(set(claims.series) - set(provision.series_ids))
+        provision = _look(connection, said)
+    missing = sorted(_named(said)[1] - set(provision.series_ids))
     if missing:
         numbers = connection.execute(
             "select nextval(pg_get_serial_sequence('core.series', 'series_id')) from generate_series(1, %s)", (len(missing),)
@@ -85,27 +81,38 @@ def hold(connection: Connection) -> None:
     connection.execute("select pg_advisory_xact_lock(%s)", (_PROVISIONING,))
 
 
-def _look(connection: Connection, arrival: int, claims: Claims) -> Provision:
-    row = connection.execute("select n from core.clock").fetchone()
-    assert row is not None
+def _look(connection: Connection, said: Mapping[int, Claims]) -> Provision:
     # whoever described a series numbered it in the same commit: what is no news by now is found to be known afterwards, not before
-    is_news = _is_news(connection, arrival, claims)
-    known = series_ids(connection, list(claims.series))
-    return Provision(dict(known), known, is_news, row[0])
+    is_news = any(_news(connection, said))
+    known = series_ids(connection, list(_named(said)[1]))
+    return Provision(dict(known), known, is_news)
 
 
-def _is_news(connection: Connection, arrival: int, claims: Claims) -> bool:
-    """Whether stations and series have to be merged again for what a file says."""
-    for subject, said in (("station", claims.stations), ("series", claims.series)):
+def _named(said: Mapping[int, Claims]) -> tuple[set[str], set[str]]:
+    """The stations and the series that files speak of."""
+    return {name for each in said.values() for name in each.stations}, {name for each in said.values() for name in each.series}
+
+
+def _news(connection: Connection, said: Mapping[int, Claims]) -> tuple[set[str], set[str]]:
+    """The stations and the series that have to be merged again for what files say."""
+    stations, series = _named(said)
+    by_subject = (
+        ("station", stations, ((arrival, each.stations) for arrival, each in said.items())),
+        ("series", series, ((arrival, each.series) for arrival, each in said.items())),
+    )
+    found: list[set[str]] = []
+    for subject, names, claimed in by_subject:
         query = "select natural_id, attributes, found_by from raw.description where subject = %s and natural_id = any(%s)"
-        known = {name: (attributes, found_by) for name, attributes, found_by in connection.execute(query, (subject, list(said)))}
-        for name, attributes in said.items():
-            if name not in known:
-                return True
-            described, found_by = known[name]
-            if not _covers(described, attributes) or (_INFERRED in attributes and found_by is not None and arrival < found_by):
-                return True
-    return False
+        known = {name: (attributes, found_by) for name, attributes, found_by in connection.execute(query, (subject, list(names)))}
+        found.append({name for arrival, each in claimed for name, attributes in each.items() if _is_news(arrival, attributes, known.get(name))})
+    return found[0], found[1]
+
+
+def _is_news(arrival: int, attributes: Mapping[str, Any], known: tuple[Mapping[str, Any], int | None] | None) -> bool:
+    if known is None:
+        return True
+    described, found_by = known
+    return not _covers(described, attributes) or (_INFERRED in attributes and found_by is not None and arrival < found_by)
 
 
 def _covers(known: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
@@ -116,31 +123,29 @@ def _stated(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in attributes.items() if value is not None}
 
 
-def record(connection: Connection, arrival: int, claims: Claims, provision: Provision, *, without: Sequence[int] = ()) -> list[int]:
-    """Write what a file says, drop what the arrivals `without` said, and make the stations and series that follow; call it with the clock held.
+def record(connection: Connection, said: Mapping[int, Claims], provision: Provision, *, without: Sequence[int] = ()) -> list[int]:
+    """Write what files say, drop what the arrivals `without` said, and make the stations and series that follow; call it with the clock held.
+
+    Parameters
+    ----------
+    said : by arrival.
 
     Returns
     -------
     Numbers of the series that were known and are now described otherwise, themselves or their station.
     """
-    dropped = connection.execute("delete from raw.claim where arrival = any(%s) returning subject, natural_id", ([arrival, *without],)).fetchall()
+    dropped = connection.execute("delete from raw.claim where arrival = any(%s) returning subject, natural_id", ([*said, *without],)).fetchall()
     rows = [
         (arrival, subject, natural_id, json.dumps(_stated(attributes)))
-        for subject, said in (("station", claims.stations), ("series", claims.series))
-        for natural_id, attributes in sorted(said.items())
+        for arrival, each in said.items()
+        for subject, claimed in (("station", each.stations), ("series", each.series))
+        for natural_id, attributes in sorted(claimed.items())
     ]
     copy_rows(connection, sql.Identifier("raw", "claim"), ("arrival", "subject", "natural_id", "attributes"), rows)
-    if not provision.is_news and not dropped and not _is_outdated(connection, arrival, claims, provision):
-        return []
-    stations = {name for subject, name in dropped if subject == "station"}.union(claims.stations)
-    series = {name for subject, name in dropped if subject == "series"}.union(claims.series)
-    return _rebuild(connection, sorted(stations), sorted(series), provision.series_ids)
-
-
-def _is_outdated(connection: Connection, arrival: int, claims: Claims, provision: Provision) -> bool:
-    """Whether what made a file's claims no news was taken back since they were looked at, by a change that came between."""
-    row = connection.execute("select n > %s + 1 from core.clock", (provision.as_of,)).fetchone()
-    return row == (True,) and _is_news(connection, arrival, claims)
+    stations, series = _news(connection, said)  # now, since what was no news may have been taken back since it was looked at
+    stations |= {name for subject, name in dropped if subject == "station"}
+    series |= {name for subject, name in dropped if subject == "series"}
+    return _rebuild(connection, sorted(stations), sorted(series), provision.series_ids) if stations or series else []
 
 
 def merge_again(database: Database, edges: Sequence[Edge]) -> tuple[int, int]:
@@ -208,6 +213,8 @@ def _rebuild(connection: Connection, stations: Sequence[str], series: Sequence[s
         for natural_id, said in merged.items()
     ]
     changed = _upsert(connection, "series", ("natural_id", "uuid", "series_id", "station_id", *_SERIES_COLUMNS, "properties"), rows)
+    if not moved and not changed:
+        return []
     query = "select series_id from core.series join core.station using (station_id) where station.natural_id = any(%s) or series.natural_id = any(%s)"
     return [row[0] for row in connection.execute(query, (moved, changed))]
 

@@ -1,4 +1,4 @@
-"""Loading a parsed file into `core.observation`: one transaction a file, and the latest arrival wins whatever the order of loading.
+"""Loading parsed files into `core.observation`: one transaction a file, or one of many that only add; the latest arrival wins in any order.
 
 Three cases, told apart for each series and day by the ledger: nothing was ever loaded there (the rows are copied straight in), only
 earlier arrivals were (the difference is merged), or a later arrival was, or an arrival leaves (the day is replayed from its files).
@@ -7,8 +7,9 @@ A window that a file gives completely touches every day within it of which other
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date
 from itertools import chain
 from typing import Any
@@ -30,6 +31,7 @@ from water_pipelines.storage.spool import Chunk, Refused, Spool
 from water_pipelines.storage.staging import Edge, mark_readers
 
 Reparse = Callable[[int], Spool]
+_FEW_ROWS = 100_000
 _NEW, _CHANGED, _UNCHANGED, _REJECTED = range(4)
 _FED = ("added", "changed", "withdrawn")
 _ADDED, _WITHDRAWN = 0, 2
@@ -101,13 +103,13 @@ def load_within(
 
     A file that was loaded before comes to what it says now: what only its earlier loads gave is gone.
     """
-    qualifier_ids = _qualifier_ids(database, parsed.spool)
+    qualifier_ids = _qualifier_ids(database, list(parsed.spool.qualifiers))
     with Refused(parsed.spool.directory) as repeated:
         # before any other lock: whoever loads these bytes under an older mapping ends first, and is then superseded as a whole
         source_files.hold(connection, [each.arrival for each in source_files.earlier_mappings(connection, file)])
         buried = tombstones.above(connection, file.arrival)
         claims = buried.left_of(parsed.claims)
-        provision = claiming.prepare(connection, file.arrival, claims)
+        provision = claiming.prepare(connection, {file.arrival: claims})
         superseded = [each.arrival for each in source_files.earlier_mappings(connection, file)]
         taken_back, leaving = complete_windows.forget(connection, [*superseded, file.arrival]), _days_of(connection, [*superseded, file.arrival])
         numbers = np.array([provision.series_ids.get(name, -1) for name in parsed.spool.series], dtype=np.int32)
@@ -122,7 +124,7 @@ def load_within(
             waiting.append(work.clear(complete_windows.record(connection, file.arrival, parsed.windows, provision.series_ids), leaving))
         work.replay(_SeriesDays(np.unique(np.concatenate([leaving.codes, *(each.codes for each in waiting)]))), reparse, without=superseded)
         change = work.write("load")
-        described = claiming.record(connection, file.arrival, claims, provision, without=superseded)
+        described = claiming.record(connection, {file.arrival: claims}, provision, without=superseded)
         switched = sensor_states.record(connection, file.arrival, parsed.states, provision.series_ids, without=superseded)
         claiming.mark_readers_of_series(connection, series_edges, [*described, *switched])
         source_files.supersede(connection, superseded, by=file.arrival, change=change)
@@ -134,6 +136,66 @@ def load_within(
             computed.note(database, connection, asset, arrived_on, change, change, None, None)
         source_files.succeed(connection, file.arrival, rows=loaded.rows, rejected=len(parsed.rejected) + loaded.rejected)
         source_files.keep_rejected(connection, file.arrival, () if buried.takes_all(parsed.claims) else chain(parsed.rejected, repeated))
+    return loaded
+
+
+def load_additions(
+    database: Database, files: Sequence[tuple[SourceFile, Parsed]], *, edges: Sequence[Edge], series_edges: Sequence[Edge] = ()
+) -> list[Loaded]:
+    """Load small files in one transaction, under one change number, up to the first that does more than add; gives what each of these did.
+
+    A file only adds where each of its values is of a time that has none, or is the same again as what stands there: nothing is replaced or
+    withdrawn, no later arrival is on its series-days, and it was not loaded before. What any other file does is for `load` to find out.
+
+    Parameters
+    ----------
+    files : in the order of arrival, none with the bytes of another file under another mapping.
+
+    Raises
+    ------
+    Overtaken
+        Nothing was loaded.
+    """
+    names: dict[str, int] = {}
+    qualifiers: dict[str, int] = {}
+    parts: list[_Rows] = []
+    for _, parsed in files:
+        part = _puts(parsed, len(parts), names, qualifiers)
+        if part is None:
+            break
+        parts.append(part)
+    if not parts:
+        return []
+    qualifier_ids = _qualifier_ids(database, list(qualifiers))
+    arrivals, said = [file.arrival for file, _ in files[: len(parts)]], {file.arrival: parsed.claims for file, parsed in files[: len(parts)]}
+    with database.connection() as connection:
+        buried = tombstones.above(connection, arrivals[0])
+        if buried.stations or buried.series:
+            return []
+        provision = claiming.prepare(connection, said)
+        numbers = np.array([provision.series_ids.get(name, -1) for name in names], dtype=np.int32)
+        _lock_series(connection, np.unique(numbers))
+        if claiming.series_ids(connection, list(provision.known)) != provision.known or tombstones.above(connection, arrivals[0]) != buried:
+            raise Overtaken(f"series of {len(arrivals)} files were deleted meanwhile")
+        added = _Additions.among(connection, arrivals, _Rows.join(parts).renamed(numbers, qualifier_ids))
+        taken = files[: added.files]
+        if not taken:
+            return []
+        loaded = added.write(database, connection, taken)
+        change = loaded[0].change
+        assert change is not None
+        described = claiming.record(connection, {file.arrival: parsed.claims for file, parsed in taken}, provision)
+        claiming.mark_readers_of_series(connection, series_edges, described)
+        mark_readers(connection, edges, *added.spans())
+        computed.note(database, connection, "core/observation", added.rows_by_day(), change, change, None, None)
+        arrived_on: Counter[str] = Counter()
+        for (file, _), each in zip(taken, loaded, strict=True):
+            arrived_on[str(file.arrived_at.astimezone(UTC).date())] += each.rows
+        for asset in ("raw/source_file", "raw/load_day"):
+            computed.note(database, connection, asset, arrived_on, change, change, None, None)
+        rejected = {file.arrival: parsed.rejected for file, parsed in taken}
+        source_files.succeed_all(connection, list(rejected), rows=[each.rows for each in loaded], rejected=[len(each) for each in rejected.values()])
+        source_files.keep_all_rejected(connection, rejected)
     return loaded
 
 
@@ -157,7 +219,7 @@ def withdraw(
     work = _Load(database, connection, None)
     work.replay(leaving, reparse, without=arrivals)
     change = work.write("withdraw")
-    described = claiming.record(connection, arrivals[0], Claims({}, {}), Provision({}, {}, is_news=True), without=arrivals)
+    described = claiming.record(connection, {}, Provision({}, {}, is_news=True), without=arrivals)
     switched = sensor_states.record(connection, arrivals[0], (), {}, without=arrivals)
     claiming.mark_readers_of_series(connection, series_edges, [*described, *switched])
     source_files.withdraw(connection, arrivals, change=change)
@@ -280,6 +342,10 @@ class _Rows:
         begin, until = first + np.searchsorted(self.time[first:last], np.array([start, end]))
         return slice(int(begin), int(until))
 
+    def renamed(self, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16]) -> _Rows:
+        """The same rows, whose series and qualifiers are positions in what is given."""
+        return replace(self, series=numbers[self.series], qualifier=qualifier_ids[self.qualifier])
+
     def columns(self) -> dict[str, tuple[str, NDArray[Any]]]:
         return {
             "time": ("timestamptz", self.time),
@@ -289,6 +355,9 @@ class _Rows:
             "source_row": ("int4", self.source_row),
             "qualifier_id": ("int2", self.qualifier),
         }
+
+
+_NO_ROWS = _Rows(*(np.empty(0, dtype=kind) for kind in ("int32", "datetime64[us]", "float64", "int16", "int32", "int8", "int32")))
 
 
 def _fold(rows: _Rows) -> tuple[_Rows, NDArray[np.intp]]:
@@ -483,7 +552,7 @@ class _Load:
         rows = self._without_repetitions(rows)
         codes = rows.codes()
         touched = _SeriesDays(codes[starts_of_runs(codes)])
-        earlier, later = self._known(touched)
+        earlier, later = _known(self._connection, self._mine.arrival, touched)
         waiting = touched.among(later.also(leaving.codes).codes)
         known = touched.among(self._seen.also(earlier.codes).codes)
         self._seen = self._seen.also(touched.codes)
@@ -503,7 +572,8 @@ class _Load:
         within = _SeriesDays(complete_windows.series_days(self._connection, windows))
         if len(within.codes) == 0:
             return within
-        earlier, later = self._known(within)
+        assert self._mine is not None
+        earlier, later = _known(self._connection, self._mine.arrival, within)
         self._merging = self._merging.also(within.among(earlier.codes).codes)
         self._clears = True
         return within.among(later.also(leaving.codes).codes)
@@ -519,21 +589,6 @@ class _Load:
         self.tally.add(rows.codes()[overruled], _REJECTED)
         return kept
 
-    def _known(self, touched: _SeriesDays) -> tuple[_SeriesDays, _SeriesDays]:
-        """Series-days on which only earlier arrivals were loaded, and those on which a later one was, or that lie in a window of a later one.
-
-        Others than `touched` may be among them.
-        """
-        assert self._mine is not None
-        # the days of all series, rather than each series' own: an array of all pairs costs more than what it leaves out
-        known = {"mine": self._mine.arrival, "series": np.unique(touched.series).tolist(), "days": np.unique(touched.days).tolist()}
-        found = self._connection.execute(_KNOWN, known).fetchall()
-        if not found:
-            return _NONE, _NONE
-        series, days, later = (np.array(column) for column in zip(*found, strict=True))
-        codes = series_day_codes(series.astype(np.int32), days.astype("datetime64[D]"))
-        return _SeriesDays(np.sort(codes[~later])), _SeriesDays(np.sort(codes[later]))
-
     def _insert(self, rows: _Rows) -> None:
         """Copy rows straight into their yearly partitions."""
         codes = rows.codes()
@@ -541,13 +596,7 @@ class _Load:
         self.tally.add(codes, _NEW)
         self._fed.add(codes, _ADDED)
         self.tally.touch(rows.time[starts], rows.time[np.append(starts[1:], len(codes))[: len(starts)] - 1])
-        if len(rows.time) == 0:
-            return
-        first, last = rows.time.min().astype("datetime64[Y]"), rows.time.max().astype("datetime64[Y]")
-        for year in np.arange(first, last + 1):
-            within = rows if first == last else rows.take((rows.time >= year) & (rows.time < year + 1))
-            if len(within.time):
-                copy_arrays(self._connection, leaf_of("core.observation", int(year.astype(np.int64)) + 1970), within.columns())
+        _copy_in(self._connection, rows)
 
     def replay(self, series_days: _SeriesDays, reparse: Reparse, *, without: Sequence[int]) -> None:
         """Stage what all arrivals of some series-days come to, in their order."""
@@ -592,7 +641,9 @@ class _Load:
             buried = tombstones.above(self._connection, arrival)
             ids = claiming.series_ids(self._connection, [name for name in spool.series if name not in buried.series])
             numbers = np.array([ids.get(name, -1) for name in spool.series], dtype=np.int32)
-            yield from _within(spool, numbers, _qualifier_ids(self._database, spool), self._new_load(arrival, "replay", *parser), series_days)
+            yield from _within(
+                spool, numbers, _qualifier_ids(self._database, list(spool.qualifiers)), self._new_load(arrival, "replay", *parser), series_days
+            )
 
     def _prepare_staging(self) -> None:
         """Most small files bring nothing but new days, and do without these tables."""
@@ -707,11 +758,165 @@ class _Load:
         return Loaded(change, self._rows, new, changed, unchanged, rejected, gone, self.tally.spans()[0].astype("datetime64[D]"))
 
 
+def _copy_in(connection: Connection, rows: _Rows) -> None:
+    """Append rows to their yearly partitions."""
+    if len(rows.time) == 0:
+        return
+    first, last = rows.time.min().astype("datetime64[Y]"), rows.time.max().astype("datetime64[Y]")
+    for year in np.arange(first, last + 1):
+        within = rows if first == last else rows.take((rows.time >= year) & (rows.time < year + 1))
+        if len(within.time):
+            copy_arrays(connection, leaf_of("core.observation", int(year.astype(np.int64)) + 1970), within.columns())
+
+
+def _puts(parsed: Parsed, place: int, names: dict[str, int], qualifiers: dict[str, int]) -> _Rows | None:
+    """The rows of a small file that says nothing but values, each time once; none where it does more.
+
+    Its series and qualifiers are numbered as they come, and for the load stands the place of the file.
+    """
+    spool = parsed.spool
+    if parsed.states or parsed.windows or spool.rows > _FEW_ROWS or not spool.series.keys() <= parsed.claims.series.keys():
+        return None
+    numbers = np.array([names.setdefault(name, len(names)) for name in spool.series], dtype=np.int32)
+    qualifier_ids = np.array([*(qualifiers.setdefault(name, len(qualifiers)) for name in spool.qualifiers), -1], dtype=np.int16)
+    rows = _Rows.join([_NO_ROWS, *(_Rows.of(chunk, numbers, qualifier_ids, place) for chunk in spool.chunks())])
+    kept, overruled = _fold(rows.by_key())
+    return None if len(overruled) or kept.op.any() else kept
+
+
+@dataclass(frozen=True)
+class _Additions:
+    """What the first of some files bring, sorted by key: their rows, with the place of the file for the load, and which of these are new."""
+
+    files: int
+    rows: _Rows
+    is_new: NDArray[np.bool_]
+
+    @classmethod
+    def among(cls, connection: Connection, arrivals: Sequence[int], rows: _Rows) -> _Additions:
+        """The rows of the files before the first that does more than add, as the locks let it be known."""
+        codes = rows.codes()
+        touched = _SeriesDays(np.unique(codes))
+        earlier, later = _known(connection, arrivals[0], touched)
+        loaded = {row[0] for row in connection.execute("select arrival from raw.load where arrival = any(%s)", (list(arrivals),))}
+        both = _Rows.join([_stored(connection, touched.among(earlier.codes)), rows])
+        both = both.take(np.lexsort((both.time, both.series)))
+        again = [place for place, each in enumerate(arrivals) if each in loaded]
+        stops = chain(rows.load[later.holds(codes)].tolist(), both.load[_fold(both)[1] + 1].tolist(), again)
+        files = min(stops, default=len(arrivals))
+        is_first = np.ones(len(both.series), dtype=np.bool_)
+        is_first[1:] = (both.series[1:] != both.series[:-1]) | (both.time[1:] != both.time[:-1])
+        mine = (both.load >= 0) & (both.load < files)
+        return cls(files, both.take(mine), is_first[mine])
+
+    def write(self, database: Database, connection: Connection, files: Sequence[tuple[SourceFile, Parsed]]) -> list[Loaded]:
+        """Copy in what is new, take the change number and write the ledgers under it."""
+        found = connection.execute(
+            "select nextval(pg_get_serial_sequence('raw.load', 'load_id')) from generate_series(1, %s)", (len(files),)
+        ).fetchall()
+        load_ids = np.array(found, dtype=np.int32)[:, 0]
+        rows, new = replace(self.rows, load=load_ids[self.rows.load]), self._new()
+        _copy_in(connection, rows.take(self.is_new))
+        change = database.take_number(connection, "load")
+        loads = [
+            (number, file.arrival, "load", parsed.parser, parsed.parser_version, database.run, change)
+            for number, (file, parsed) in zip(load_ids.tolist(), files, strict=True)
+        ]
+        copy_rows(connection, sql.Identifier("raw", "load"), ("load_id", "arrival", "reason", "parser", "parser_version", "run", "change"), loads)
+        codes = rows.codes()
+        order = np.lexsort((codes, rows.load))
+        codes, load, is_new = codes[order], rows.load[order], self.is_new[order]
+        starts = np.flatnonzero(np.append(True, (codes[1:] != codes[:-1]) | (load[1:] != load[:-1])))[: len(codes)]
+        series, days = series_days_of(codes[starts])
+        is_new_so_far = np.append(0, np.cumsum(is_new))
+        ends = np.append(starts[1:], len(codes))[: len(starts)]
+        added = is_new_so_far[ends] - is_new_so_far[starts]
+        none = np.zeros(len(starts), dtype=np.int32)
+        columns: dict[str, tuple[str, NDArray[Any]]] = {
+            "series_id": ("int4", series),
+            "day": ("date", days),
+            "load_id": ("int4", load[starts]),
+            "new": ("int4", added),
+            "changed": ("int4", none),
+            "unchanged": ("int4", ends - starts - added),
+            "rejected": ("int4", none),
+        }
+        copy_arrays(connection, sql.Identifier("raw", "load_day"), columns)
+        begins = starts_of_runs(new.codes())
+        series_changes.note(connection, change, series_changes.ADDED, new.codes()[begins], np.diff(np.append(begins, len(new.series))))
+        each, fresh = (np.bincount(of, minlength=len(files)).tolist() for of in (self.rows.load, new.load))
+        return [
+            Loaded(
+                change,
+                parsed.spool.rows,
+                fresh[place],
+                0,
+                each[place] - fresh[place],
+                days=np.unique(new.time[new.load == place].astype("datetime64[D]")),
+            )
+            for place, (_, parsed) in enumerate(files)
+        ]
+
+    def spans(self) -> tuple[NDArray[np.datetime64], NDArray[np.datetime64]]:
+        """The first and last new time of each day."""
+        tally, new = _Tally(), self._new()
+        tally.touch(new.time, new.time)
+        return tally.spans()
+
+    def rows_by_day(self) -> dict[str, int]:
+        """How many values the files gave of each day that has new ones."""
+        days, counts = np.unique(self.rows.time.astype("datetime64[D]"), return_counts=True)
+        changed = np.isin(days, self._new().time.astype("datetime64[D]"))
+        return dict(zip(days[changed].astype(str).tolist(), counts[changed].tolist(), strict=True))
+
+    def _new(self) -> _Rows:
+        return self.rows.take(self.is_new)
+
+
+def _stored(connection: Connection, series_days: _SeriesDays) -> _Rows:
+    """What is stored of some series-days, as rows of no load."""
+    found = (
+        connection.execute(
+            "select o.series_id, o.time::timestamp, o.value, o.qualifier_id, o.source_row from unnest(%s::int[], %s::date[]) as d(series_id, day)"
+            " cross join lateral (select * from core.observation as o where o.series_id = d.series_id"
+            " and o.time >= d.day::timestamp at time zone 'UTC' and o.time < (d.day + 1)::timestamp at time zone 'UTC' offset 0) as o",
+            (series_days.series.tolist(), series_days.days.tolist()),
+        ).fetchall()
+        if len(series_days.codes)
+        else []
+    )
+    series, time, value, qualifier, source_row = zip(*found, strict=True) if found else ((), (), (), (), ())
+    return _Rows(
+        np.array(series, dtype=np.int32),
+        np.array(time, dtype="datetime64[us]"),
+        np.array(value, dtype=np.float64),
+        np.array(qualifier, dtype=np.int16),
+        np.array(source_row, dtype=np.int32),
+        np.zeros(len(found), dtype=np.int8),
+        np.full(len(found), -1, dtype=np.int32),
+    )
+
+
 def _within(spool: Spool, numbers: NDArray[np.int32], qualifier_ids: NDArray[np.int16], load_id: int, series_days: _SeriesDays) -> Iterator[_Rows]:
     """Each chunk folded by itself, as `take` folds it: else a replay could credit a repeated value to another row than a merge does."""
     for chunk in spool.chunks():
         rows = _Rows.of(chunk, numbers, qualifier_ids, load_id)
         yield _fold(rows.take(series_days.holds(rows.codes())).by_key())[0]
+
+
+def _known(connection: Connection, arrival: int, touched: _SeriesDays) -> tuple[_SeriesDays, _SeriesDays]:
+    """Series-days on which only earlier arrivals were loaded, and those on which a later one was, or that lie in a window of a later one.
+
+    Others than `touched` may be among them.
+    """
+    # the days of all series, rather than each series' own: an array of all pairs costs more than what it leaves out
+    known = {"mine": arrival, "series": np.unique(touched.series).tolist(), "days": np.unique(touched.days).tolist()}
+    found = connection.execute(_KNOWN, known).fetchall()
+    if not found:
+        return _NONE, _NONE
+    series, days, later = (np.array(column) for column in zip(*found, strict=True))
+    codes = series_day_codes(series.astype(np.int32), days.astype("datetime64[D]"))
+    return _SeriesDays(np.sort(codes[~later])), _SeriesDays(np.sort(codes[later]))
 
 
 def _lock_series(connection: Connection, numbers: NDArray[np.int32]) -> None:
@@ -735,9 +940,8 @@ def _series_days(connection: Connection, query: str, parameter: Sequence[Any]) -
     return _SeriesDays(np.unique(series_day_codes(series.astype(np.int32), days.astype("datetime64[D]"))))
 
 
-def _qualifier_ids(database: Database, spool: Spool) -> NDArray[np.int16]:
-    """The numbers of a spool's qualifiers by their position; the last entry (position -1) is 0, for none."""
-    names = list(spool.qualifiers)
+def _qualifier_ids(database: Database, names: Sequence[str]) -> NDArray[np.int16]:
+    """The numbers of qualifiers by their position; the last entry (position -1) is 0, for none."""
     if not names:
         return np.zeros(1, dtype=np.int16)
     with database.connection() as connection:

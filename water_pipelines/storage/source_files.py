@@ -437,12 +437,17 @@ def refuse(database: Database, arrival: int, *, status: str, error: str, rejecte
 
 def keep_rejected(connection: Connection, arrival: int, rejected: Iterable[tuple[int, str, str]]) -> None:
     """Keep the rows of a file that were refused: row number, text, reason. They replace those of an earlier attempt."""
-    connection.execute("delete from raw.rejected_row where arrival = %s", (arrival,))
-    rows = iter(rejected)
+    keep_all_rejected(connection, {arrival: rejected})
+
+
+def keep_all_rejected(connection: Connection, rejected: Mapping[int, Iterable[tuple[int, str, str]]]) -> None:
+    """The same of several files, by arrival."""
+    connection.execute("delete from raw.rejected_row where arrival = any(%s)", (list(rejected),))
+    rows = ((arrival, position, row) for arrival, each in rejected.items() for position, row in enumerate(each))
     if (first := next(rows, None)) is None:
         return
     with connection.cursor().copy("copy raw.rejected_row (arrival, position, source_row, text, reason) from stdin") as copy:
-        for position, (row, text, reason) in enumerate(chain([first], rows)):
+        for arrival, position, (row, text, reason) in chain([first], rows):
             copy.write_row((arrival, position, row, text.replace("\0", "\N{REPLACEMENT CHARACTER}"), reason))
 
 
@@ -453,6 +458,17 @@ def earlier_mappings(connection: Connection, file: SourceFile) -> list[SourceFil
         "sha256 = %s and prefix = %s and kind = %s and arrival < %s and superseded_by is null and withdrawn_at is null order by arrival",
         (file.sha256, file.prefix, file.kind, file.arrival),
     )
+
+
+def with_other_mappings(database: Database, arrivals: Sequence[int]) -> set[int]:
+    """Those of some files whose bytes landed under the same prefix more than once: under another mapping, of which only one can stand."""
+    with database.connection() as connection:
+        found = connection.execute(
+            "select arrival from raw.source_file as f where arrival = any(%s) and exists (select from raw.source_file as o"
+            " where o.sha256 = f.sha256 and o.prefix = f.prefix and o.kind = f.kind and o.arrival <> f.arrival)",
+            (list(arrivals),),
+        ).fetchall()
+    return {arrival for (arrival,) in found}
 
 
 def later_mapping(database: Database, file: SourceFile) -> SourceFile | None:

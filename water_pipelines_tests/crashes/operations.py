@@ -73,9 +73,10 @@ def _drop(platform: Platform, name: str, hours: int, value: float, *, station: s
 
 
 def _corrections(platform: Platform) -> None:
-    """Three overlapping corrections, a mapping, rules and the first file under another mapping wait in the inbox."""
+    """Three overlapping corrections, files that only add, a mapping, rules and the first file under another mapping wait in the inbox."""
     for number in range(3):
         _drop(platform, f"correction{number}.csv", 20, 1.5 + number, first=_START + timedelta(days=number, hours=6))
+        _drop(platform, f"more{number}.csv", 10, 4.0, station="MORE", first=_START + timedelta(hours=8 * number))
     _drop(platform, "folder/mapped.csv", 5, 2.0)
     platform.store.put("inbox/folder/mapping.yaml", b"station: FOLDER\n")
     _drop(platform, "remapped.csv", 30, 3.0, station="OTHER")

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 
 import numpy as np
 
 from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.landing import land_bytes, land_inbox
-from water_pipelines.orchestration.operations.loading import load_file, load_files
+from water_pipelines.orchestration.operations.loading import load_files
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.resources import Platform
@@ -29,6 +31,7 @@ from water_pipelines_tests.exactness.parser import registered
 from water_pipelines_tests.worlds import World, Worlds
 
 LOADERS, SETTLERS = 4, 2
+_TOGETHER = 3
 _DAY = np.timedelta64(1, "D")
 
 _RECORD = """
@@ -178,12 +181,16 @@ def _worker(world: World, work: Callable[[Platform], None], outcome: Outcome) ->
 
 
 def _load(platform: Platform, waiting: queue.SimpleQueue[int]) -> None:
-    while True:
-        try:
-            arrival = waiting.get_nowait()
-        except queue.Empty:
-            return
-        load_file(platform, arrival)
+    """Load some files at a time, so that those which only add are written together."""
+    while some := list(islice(iter(partial(_next, waiting), None), _TOGETHER)):
+        load_files(platform, [source_files.get(platform.database, arrival) for arrival in some])
+
+
+def _next(waiting: queue.SimpleQueue[int]) -> int | None:
+    try:
+        return waiting.get_nowait()
+    except queue.Empty:
+        return None
 
 
 def _settle(platform: Platform, is_loaded: threading.Event, told: list[Unlogged]) -> None:

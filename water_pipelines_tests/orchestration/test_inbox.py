@@ -208,7 +208,7 @@ def test_a_file_of_which_every_row_is_refused_is_set_aside_with_the_reason(platf
     assert "2 of 2 rows were refused" in str(file.error)
 
 
-def test_many_files_are_read_ahead_and_written_in_their_order(platform: Platform) -> None:
+def test_many_files_that_correct_one_another_are_written_in_their_order(platform: Platform) -> None:
     """40 files of one gauge, each correcting the one before: the changes follow the arrivals, and the bad one in the midst harms none."""
     hour = "2026-03-02T{:02d}:00:00Z,GAUGE,water_level,m,{}\n"
     head = "time,station,property,unit,value\n"
@@ -223,6 +223,49 @@ def test_many_files_are_read_ahead_and_written_in_their_order(platform: Platform
     assert changes == [arrival for arrival in range(1, 41) if arrival != 21]
     stored = one(platform, "select array_agg(value order by time) from core.observation")
     assert stored == [1.0, *range(22, 41), 40.0]
+
+
+_BY_FILE = """
+select array_agg(array[dense_rank, rows, rejected, attempts, new, changed, unchanged] order by arrival) from (
+    select arrival, dense_rank() over (order by change), f.rows, f.rejected, attempts, d.new, changed, unchanged
+    from raw.load join raw.source_file as f using (arrival) join raw.load_day as d using (load_id)
+) as by_file
+"""
+
+
+def test_small_files_that_only_add_share_a_transaction_and_any_other_has_its_own(platform: Platform) -> None:
+    """Hours in files that overlap and agree, a correction, further hours: three changes, the same values and counts as one by one."""
+    said = [{0: 1, 1: 2}, {1: 2, 2: 3}, {3: 4}, {1: 9}, {4: 5}, {4: 5, 5: 6}]
+    for number, values in enumerate(said):
+        rows = "".join(f"2026-03-02T{hour:02d}:00:00Z,GAUGE,water_level,m,{value}\n" for hour, value in values.items())
+        platform.store.put(f"inbox/river/{number}.csv", f"time,station,property,unit,value\n{rows}never,GAUGE,water_level,m,1\n".encode())
+    lenient = platform.settings.model_copy(update={"rejected_share_limit": 0.5})
+    empty_inbox(Platform(lenient, platform.database, platform.store))
+    assert one(platform, _BY_FILE) == [
+        [1, 2, 1, 1, 2, 0, 0],
+        [1, 2, 1, 1, 1, 0, 1],
+        [1, 1, 1, 1, 1, 0, 0],
+        [2, 1, 1, 1, 0, 1, 0],
+        [3, 1, 1, 1, 1, 0, 0],
+        [3, 2, 1, 1, 1, 0, 1],
+    ]
+    credited = one(platform, "select array_agg(array[value, arrival] order by time) from core.observation join raw.load using (load_id)")
+    assert credited == [[1, 1], [9, 4], [3, 2], [4, 3], [5, 5], [6, 6]]
+    assert one(platform, "select array_agg(value) from history.observation") == [2]
+    assert one(platform, "select count(*) from raw.rejected_row") == 6
+
+
+def test_of_files_that_fail_together_only_the_one_at_fault_fails(platform: Platform) -> None:
+    """The store has no place for the year of one of three files."""
+    with platform.database.connection() as connection:
+        connection.execute("drop table core.observation_2025")
+    for number, year in enumerate((2024, 2025, 2026)):
+        platform.store.put(f"inbox/{number}.csv", CSV.replace(b"2026", b"%d" % year))
+    empty_inbox(platform)
+    assert [(file.status, file.attempts) for file in files(platform)] == [("succeeded", 1), ("failed", 1), ("succeeded", 1)]
+    assert "observation_2025" in (files(platform)[1].error or "")
+    assert one(platform, "select count(*) from core.observation") == 4
+    assert one(platform, "select array_agg(distinct arrival order by arrival) from raw.load") == [1, 3]
 
 
 def test_poison_is_set_aside_and_leaves_nothing_on_the_disk(platform: Platform) -> None:

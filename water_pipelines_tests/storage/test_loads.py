@@ -285,7 +285,7 @@ def test_a_series_that_another_file_makes_meanwhile_keeps_its_number(files: File
     other, claims = files.land([("A", 0, 1.0)]), Claims({"A": {}}, {"A/level": {"station": "A", "property": "level", "unit": "m"}})
     with files.database.connection() as connection:
         meanwhile = Interrupted(connection, statement, lambda: files.load(other))
-        provision = prepare(meanwhile, 2, claims)  # type: ignore[arg-type]
+        provision = prepare(meanwhile, {2: claims})  # type: ignore[arg-type]
         assert meanwhile.executed > statement
         assert connection.execute("select natural_id, series_id from core.series").fetchall() == list(provision.series_ids.items())
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from itertools import groupby
+from functools import lru_cache, partial
+from itertools import chain, groupby, takewhile
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,11 +58,10 @@ if TYPE_CHECKING:
     from water_pipelines.parsers.contract import Parser
 
 _PROGRESS_EVERY_S = 1.0
-_MANY = 16
-"""Files from which on they are read in some threads, ahead of the one that is written."""
-_READERS = 3
-_AHEAD_BYTES = 256 << 10
-"""Larger files are read in their turn: what several of them hold at once must not add up."""
+_SMALL_BYTES = 256 << 10
+"""Files up to this size are loaded together: what several of them hold at once must not add up."""
+_TOGETHER, _TOGETHER_BYTES = 200, 8 << 20
+_ROWS_AT_ONCE = 500_000
 
 log = logging.getLogger(__name__)
 
@@ -85,65 +84,146 @@ def load_files(platform: Platform, files: Iterable[SourceFile]) -> list[Loaded]:
         if is_small:
             loaded += argo.load_together(platform, ((file, _facts(platform, file)) for file in group))
         else:
-            loaded += _load_in_order(platform, [file.arrival for file in group])
+            loaded += _load_in_order(platform, list(group))
     return loaded
 
 
-def _load_in_order(platform: Platform, arrivals: Sequence[int]) -> list[Loaded]:
-    """Load files one after the other; of many, the next ones are read while one is written, and are written in their order all the same."""
-    if len(arrivals) < _MANY:
-        return [loaded for arrival in arrivals if (loaded := load_file(platform, arrival)) is not None]
-    turns = [Event() for _ in arrivals]
-
-    def load(place: int) -> Loaded | None:
-        try:
-            return load_file(platform, arrivals[place], after=turns[place - 1] if place else None)
-        finally:
-            if place:
-                turns[place - 1].wait()  # a file that is refused while it is read must not let the next one overtake those before it
-            turns[place].set()
-
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="loading") as readers:
-        waiting = [readers.submit(load, place) for place in range(len(arrivals))]
-        try:
-            return [loaded for each in waiting if (loaded := each.result()) is not None]
-        finally:
-            for each in waiting:
-                each.cancel()
+def _load_in_order(platform: Platform, files: Sequence[SourceFile]) -> list[Loaded]:
+    """Load files one after the other, and runs of small ones together."""
+    few = {file.arrival for file in files if file.kind == "data" and file.bytes <= _SMALL_BYTES}
+    few -= source_files.with_other_mappings(platform.database, list(few))
+    loaded: list[Loaded] = []
+    for is_small, run in groupby(files, key=lambda file: file.arrival in few):
+        small = list(run)
+        if is_small and len(small) > 1:
+            loaded += _load_together(platform, sorted(small, key=attrgetter("arrival")))
+        else:
+            loaded += [done for file in small if (done := load_file(platform, file.arrival)) is not None]
+    return loaded
 
 
-def load_file(platform: Platform, arrival: int, *, after: Event | None = None) -> Loaded | None:
-    """Load one file; none where another process holds it, it is done already, or it was refused.
-
-    Parameters
-    ----------
-    after : what is set when the file may be written; by default it may be at once.
-    """
+def load_file(platform: Platform, arrival: int) -> Loaded | None:
+    """Load one file; none where another process holds it, it is done already, or it was refused."""
     with source_files.loading(platform.database, arrival) as file:
         if file is None:
             return None
-        try:
-            loaded = _load_data(platform, file, after) if file.kind == "data" else _in_turn(after, LOADERS[file.kind], platform, file)
-        except UnreadableFile as error:
-            log.warning("%s is set aside: %s", file.name, error)
-            with error.refused if isinstance(error, TooManyRefused) else Refused() as refused:
-                rejected = error.rejected if isinstance(error, argo.NoMemberLoaded) else refused
-                source_files.refuse(platform.database, arrival, status="quarantined", error=str(error), rejected=rejected)
-            return None
-        except Exception as error:
-            log.exception("%s could not be loaded", file.name)
-            source_files.refuse(platform.database, arrival, status="failed", error=f"{type(error).__name__}: {error}")
-            return None
+        with _noted(platform, file) as outcome:
+            outcome.append(LOADERS[file.kind](platform, file))
+    return outcome[0] if outcome else None
+
+
+@contextmanager
+def _noted(platform: Platform, file: SourceFile) -> Iterator[list[Loaded]]:
+    """Note why a file that is held was not loaded, or tell what was loaded of it: what is put into the list."""
+    outcome: list[Loaded] = []
+    try:
+        yield outcome
+    except UnreadableFile as error:
+        log.warning("%s is set aside: %s", file.name, error)
+        with error.refused if isinstance(error, TooManyRefused) else Refused() as refused:
+            rejected = error.rejected if isinstance(error, argo.NoMemberLoaded) else refused
+            source_files.refuse(platform.database, file.arrival, status="quarantined", error=str(error), rejected=rejected)
+    except Exception as error:
+        log.exception("%s could not be loaded", file.name)
+        source_files.refuse(platform.database, file.arrival, status="failed", error=f"{type(error).__name__}: {error}")
+    for loaded in outcome:
+        _tell(file, loaded)
+
+
+def _tell(file: SourceFile, loaded: Loaded) -> None:
     log.info(
         "%s: %s new, %s changed, %s unchanged values, %s rows rejected", file.name, loaded.new, loaded.changed, loaded.unchanged, loaded.rejected
     )
+
+
+def _load_together(platform: Platform, files: Sequence[SourceFile]) -> list[Loaded]:
+    """Load small files in their order, many in one transaction; the next are read while these are written."""
+    loaded: list[Loaded] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader, ExitStack() as everything:
+        writing: tuple[ExitStack, Future[list[_Ready]]] | None = None
+        for part in chain(_parts(files), [[]]):
+            reading = None
+            if part:
+                kept = everything.enter_context(ExitStack())
+                held = kept.enter_context(source_files.loading_many(platform.database, [file.arrival for file in part]))
+                reading = (kept, reader.submit(_read_all, platform, held, kept))
+            if writing is not None:
+                with writing[0]:
+                    loaded += _write_all(platform, writing[1].result())
+            writing = reading
     return loaded
 
 
-def _in_turn(after: Event | None, loader: Loader, platform: Platform, file: SourceFile) -> Loaded:
-    if after:
-        after.wait()
-    return loader(platform, file)
+def _parts(files: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
+    """Files in parts that one process holds, and keeps in memory, at a time."""
+    sizes = np.cumsum([file.bytes for file in files])
+    numbers = np.maximum.accumulate(np.maximum(np.arange(len(files)) // _TOGETHER, sizes // _TOGETHER_BYTES))
+    for _, part in groupby(zip(numbers.tolist(), files, strict=True), key=itemgetter(0)):
+        yield [file for _, file in part]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A file that is held, and what was read of it; none of a file of Argo, and of one that is read in its turn."""
+
+    file: SourceFile
+    parsed: Parsed | None
+
+
+def _read_all(platform: Platform, files: Sequence[SourceFile], kept: ExitStack) -> list[_Ready]:
+    """Read files that are held, up to some rows; one that cannot be read is noted with its reason. `kept` closes what was read."""
+    ready: list[_Ready] = []
+    rows = 0
+    for file in files:
+        with _noted(platform, file):
+            read = _ready(platform, file, kept) if rows <= _ROWS_AT_ONCE else None
+            parsed = read if isinstance(read, Parsed) else None
+            rows += parsed.spool.rows if parsed else 0
+            ready.append(_Ready(file, parsed))
+    return ready
+
+
+def _write_all(platform: Platform, ready: Sequence[_Ready]) -> list[Loaded]:
+    """Write files in their order: as many as only add in one transaction, any other in one of its own.
+
+    How many are tried together follows from how many could be, so that a file of many that do more costs no more than by itself.
+    """
+    loaded: list[Loaded] = []
+    place, together = 0, len(ready)
+    while place < len(ready):
+        some = list(takewhile(_may_add, ready[place : place + together]))
+        done = _add(platform, [(each.file, each.parsed) for each in some if each.parsed]) if len(some) > 1 else []
+        loaded += done
+        place += len(done)
+        if len(done) == len(some) > 0:
+            together *= 2
+        else:
+            each, together = ready[place], max(2 * len(done), 2)
+            with _noted(platform, each.file) as outcome:
+                outcome.append(_store(platform, each.file, each.parsed) if each.parsed else _load_data(platform, each.file))
+            loaded += outcome
+            place += 1
+    return loaded
+
+
+def _may_add(ready: _Ready) -> bool:
+    """Whether a file may be loaded with others; of a page there is more to note."""
+    return ready.parsed is not None and ready.parsed.parser != Page.name
+
+
+def _add(platform: Platform, files: Sequence[tuple[SourceFile, Parsed]]) -> list[Loaded]:
+    """Load the first of some files, as far as they only add, in one transaction; none where it fails: then each is tried by itself."""
+    try:
+        _require_room(platform, sum(parsed.spool.rows for _, parsed in files), f"{len(files)} files")
+        with platform.database.connection() as connection:
+            readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
+        loaded = loads.load_additions(platform.database, files, edges=readers, series_edges=of_series)
+    except Exception:
+        log.exception("%s files could not be loaded together", len(files))
+        return []
+    for (file, _), each in zip(files, loaded, strict=False):
+        _tell(file, each)
+    return loaded
 
 
 @dataclass(frozen=True)
@@ -202,39 +282,53 @@ def replay_file(platform: Platform, arrival: int, *, apply: bool) -> Difference 
     return difference if differs else None
 
 
-def _load_data(platform: Platform, file: SourceFile, after: Event | None = None) -> Loaded:
-    if after and file.bytes > _AHEAD_BYTES:
-        after.wait()
+def _load_data(platform: Platform, file: SourceFile) -> Loaded:
     newer = source_files.later_mapping(platform.database, file)
     if newer is not None:
         raise UnreadableFile(f"the same bytes were loaded under a newer mapping ({newer.mapping_version}), by job {newer.job_id}; they stand")
+    with ExitStack() as kept:
+        ready = _ready(platform, file, kept)
+        if isinstance(ready, Parsed):
+            return _store(platform, file, ready)
+        return argo.load_one(platform, file, _facts(platform, file), ready, _scratch(platform))
+
+
+def _ready(platform: Platform, file: SourceFile, kept: ExitStack) -> Parsed | Parser:
+    """A file as its load takes it, closed by `kept`; of a file of Argo, which has a way of its own, only the parser."""
     scratch = _scratch(platform)
     room.require(scratch, file.bytes, f"Reading {file.name}")
     parser = _parser_of(platform, file)
     if argo.is_argo(platform, file, parser):
-        return argo.load_one(platform, file, _facts(platform, file), parser, scratch)
-    with ExitStack() as stack:
-        spool, refused = stack.enter_context(Spool(scratch)), Refused(scratch)
-        unless_kept = stack.enter_context(ExitStack())
-        unless_kept.enter_context(refused)
+        return parser
+    with ExitStack() as unless_read, ExitStack() as unless_kept:
+        spool, refused = unless_read.enter_context(Spool(scratch)), unless_kept.enter_context(Refused(scratch))
         try:
             parsed = _checked(platform, file, parser, spool, refused)
         except TooManyRefused:
             unless_kept.pop_all()
             raise
-        is_page = parsed.parser == Page.name
-        if is_page:
-            pages.note_landed(platform, file)
-        if platform.settings.database_url is None:  # the embedded server keeps its data in the home
-            room.require(platform.settings.home, spool.rows * room.STORED_BYTES_A_ROW, f"Storing the {spool.rows:,} rows of {file.name}")
-        if after:
-            after.wait()
-        with platform.database.connection() as connection:
-            readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
-        loaded = loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
-        if is_page:
-            pages.note_computed(platform, file, loaded)
-        return loaded
+        kept.push(unless_read.pop_all())
+        kept.push(unless_kept.pop_all())
+    return parsed
+
+
+def _store(platform: Platform, file: SourceFile, parsed: Parsed) -> Loaded:
+    """Load what was read of a file."""
+    is_page = parsed.parser == Page.name
+    if is_page:
+        pages.note_landed(platform, file)
+    _require_room(platform, parsed.spool.rows, file.name)
+    with platform.database.connection() as connection:
+        readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
+    loaded = loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
+    if is_page:
+        pages.note_computed(platform, file, loaded)
+    return loaded
+
+
+def _require_room(platform: Platform, rows: int, of: str) -> None:
+    if platform.settings.database_url is None:  # the embedded server keeps its data in the home
+        room.require(platform.settings.home, rows * room.STORED_BYTES_A_ROW, f"Storing the {rows:,} rows of {of}")
 
 
 def _parser_of(platform: Platform, file: SourceFile) -> Parser:
@@ -372,9 +466,13 @@ def reread_argo(platform: Platform, arrival: int) -> ArgoFile:
 
 def _mapping(file: SourceFile) -> Mapping:
     try:
-        return Mapping.from_yaml(file.mapping)
+        return _read_mapping(file.mapping)
     except InvalidMapping as error:
         raise UnreadableFile(f"its mapping cannot be used: {error}") from error
+
+
+_read_mapping = lru_cache(maxsize=64)(Mapping.from_yaml)
+"""Many files of a folder land with one mapping."""
 
 
 def _facts(platform: Platform, file: SourceFile) -> FileFacts:
