@@ -1,7 +1,7 @@
 """Settling: computing exactly what is stale, in the order of the graph, by the same functions that the assets call.
 
 An asset is declared by `settled`, in a file of `assets/`; nothing of a particular asset belongs here. What is computed and stored is
-the truth, and Dagster is told afterwards: a kill in between loses nothing, since the next settle tells it first.
+the truth, and Dagster is told afterwards: a kill in between loses nothing, since the next settle tells it too.
 """
 
 import logging
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from water_pipelines.domain.reach import SAME_DAY, Reach
+from water_pipelines.orchestration.operations.landing import is_waiting
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage import computed, loads, staging, stale
 from water_pipelines.storage.computed import Unlogged
@@ -216,8 +217,6 @@ def settle(
     at : told of each part that is done: the asset, and how many of its units were computed.
     """
     done: dict[str, int] = {}
-    if tell:
-        report(platform, tell)
     for _ in range(_PASSES):
         is_settled = True
         for each in in_order():
@@ -237,7 +236,11 @@ def settle(
 
 
 def report(platform: Platform, tell: Callable[[Sequence[Unlogged]], None]) -> None:
-    """Tell Dagster of the units that it does not know of yet, in batches."""
+    """Tell Dagster of the units that it does not know of yet, in batches.
+
+    A first load of decades leaves so many of them that telling takes minutes. What arrives meanwhile goes first: then the rest is left to the
+    next settle, which the sensors start.
+    """
     while True:
         with platform.database.connection() as connection:
             units = computed.not_logged(connection, _LOGGED_AT_ONCE)
@@ -246,3 +249,5 @@ def report(platform: Platform, tell: Callable[[Sequence[Unlogged]], None]) -> No
         tell(units)
         with platform.database.connection() as connection:
             computed.logged(connection, units)
+        if is_waiting(platform):
+            return

@@ -170,3 +170,23 @@ def test_a_report_that_is_repeated_tells_nothing_new(platform: Platform) -> None
     units: list[Unlogged] = []
     report(platform, units.extend)
     assert units == []
+
+
+def test_what_arrives_while_dagster_is_told_goes_first_and_the_rest_is_told_later(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is dropped during the first of many batches: telling ends with that batch, and a settle after the load tells what is left."""
+    monkeypatch.setattr("water_pipelines.orchestration.settle._LOGGED_AT_ONCE", 4)
+    load(platform, "level.csv", level(5))
+    batches: list[Sequence[Unlogged]] = []
+
+    def tell(units: Sequence[Unlogged]) -> None:
+        if not batches:
+            drop(platform, "late.csv", level(1, first=START + 10 * DAY))
+        batches.append(units)
+
+    settle(platform, tell)
+    assert len(batches) == 1
+    empty_inbox(platform)
+    settle(platform, tell)
+    with platform.database.connection() as connection:
+        assert computed.not_logged(connection, 1) == []
+    assert len(batches) > 5

@@ -41,6 +41,11 @@ def waiting(platform: Platform) -> Iterator[ObjectInfo]:
     return (found for found in platform.store.list(INBOX) if not found.key.endswith(SIDECAR))
 
 
+def is_waiting(platform: Platform) -> bool:
+    """Whether there is something to land, or to load that was never begun."""
+    return next(waiting(platform), None) is not None or source_files.are_waiting(platform.database)
+
+
 def land_inbox(platform: Platform, at_most: int = 10_000) -> Iterator[list[SourceFile]]:
     """Land what is complete in the inbox; gives the ledger rows of what is new, in two batches.
 
