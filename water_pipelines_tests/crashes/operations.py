@@ -19,6 +19,7 @@ from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import settle
 from water_pipelines.parsers.facts import ActFact
 from water_pipelines.storage import retries, source_files
+from water_pipelines_tests.argo_world import FLOAT, bgc, cast, delayed, netcdf, oxygen, zipped
 
 FIRST_DAY = date(2026, 1, 1)
 """No operation touches an earlier year."""
@@ -174,6 +175,38 @@ def _retry_later(platform: Platform) -> None:
     _retry(platform)
 
 
+def _casts(platform: Platform) -> None:
+    """Two groups of small files of Argo have landed, with an archive between them that has a bad member, and a grey list after them."""
+    grey = f"PLATFORM_CODE,PARAMETER_NAME,START_DATE,END_DATE,QUALITY_CODE,COMMENT,DAC\n{FLOAT},PSAL,20200101,,3,drift,IF\n"
+    files = {
+        "1.nc": netcdf([cast(1, warmer=30.0)]),
+        "2.nc": netcdf([cast(2, wmo="6900002"), cast(3, wmo="6900002")]),
+        "3.zip": zipped({"BR.nc": bgc([oxygen(1)]), "bad.nc": b"CDF", "D.nc": netcdf([delayed(1)])}),
+        "4.nc": netcdf([cast(1, warmer=1.0)]),
+        "5.nc": netcdf([delayed(2, wmo="6900002")]),
+        "6.txt": grey.encode(),
+    }
+    for name, data in files.items():
+        platform.store.put(f"inbox/argo/{name}", data)
+        for _ in land_inbox(platform):
+            pass
+
+
+def _casts_loaded(platform: Platform) -> None:
+    _casts(platform)
+    _load_in_order(platform)
+
+
+def _casts_settled(platform: Platform) -> None:
+    _casts_loaded(platform)
+    _settle(platform)
+
+
+def _withdraw_casts(platform: Platform) -> None:
+    """The D version of one float's cast goes with its archive, and a file whose casts others have in part."""
+    _act(platform, lambda: acts.withdrawal(platform, [_file(platform, name) for name in ("2.nc", "3.zip")], reason="test float", at=_AT))
+
+
 def _nothing(platform: Platform) -> None:
     pass
 
@@ -189,6 +222,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "tick": Operation(_nothing, _tick, again=_tick),
     "withdraw": Operation(_nothing, _withdraw, again=_unless_done(_withdraw)),
     "reinstate": Operation(_withdrawn, _reinstate, again=_unless_done(_reinstate)),
+    "load casts": Operation(_casts, _load_in_order, on_base=False),
+    "settle casts": Operation(_casts_loaded, _settle, on_base=False),
+    "withdraw casts": Operation(_casts_settled, _withdraw_casts, again=_unless_done(_withdraw_casts), on_base=False),
     "delete": Operation(_nothing, _delete, again=_unless_done(_delete)),
 }
 """Name -> operation; the first settle trains models and issues forecasts."""

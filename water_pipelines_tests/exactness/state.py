@@ -41,6 +41,17 @@ TABLES = (
     "core.champion",
     "core.forecast",
     "core.forecast_score",
+    "raw.argo_cast",
+    "raw.argo_said",
+    "core.argo_grey_list",
+    "core.argo_float",
+    "core.argo_profile",
+    "core.argo_level",
+    "core.argo_bgc_level",
+    "core.argo_position",
+    "core.argo_flag",
+    "core.argo_evaluation",
+    "core.argo_summary",
 )
 """Facts and ledgers of what landed, and every derived table."""
 
@@ -51,6 +62,8 @@ _STANDS_FOR = {
     "rule_set_id": ("core.rule_set", "rule_set_id", "version"),
     "model_id": ("core.model_version", "model_id", "uuid"),
     "load_id": ("raw.load", "load_id", "arrival"),
+    "profile_id": ("core.argo_profile", "profile_id", "natural_id"),
+    "parameter_id": ("core.argo_parameter", "parameter_id", "name"),
     "qualifier_id": ("core.qualifier", "qualifier_id", "text"),
 }
 _LEFT_OUT = {"since", "change", "run", "attempts", "started_at", "finished_at", "landed_at", "arrived_on", "progress", "error", "counts"}

@@ -212,10 +212,12 @@ class TestBadFiles:
         assert [name for name, *_ in rows(platform, CURRENT)] == [f"{FLOAT}_002"]
 
     def test_a_float_must_have_a_number(self, platform: Platform) -> None:
-        """Letters, or NULs alone, are no WMO number."""
-        load_at_once(platform, {"letters.nc": netcdf([cast(1, wmo="Q69\0\0")]), "nuls.nc": netcdf([cast(1, wmo="\0\0\0")])})
-        assert [status_of(platform, name)[0] for name in ("letters.nc", "nuls.nc")] == ["quarantined"] * 2
+        """Letters, or NULs alone, are no WMO number; a table that is named as files of Argo are has none either."""
+        letters, nuls = (netcdf([cast(1, wmo=wmo)]) for wmo in ("Q69\0\0", "\0\0\0"))
+        load_at_once(platform, {"letters.nc": letters, "nuls.nc": nuls, "table.nc": b"time,level\n2020-01-01T00:00:00Z,1\n"})
+        assert [status_of(platform, name)[0] for name in ("letters.nc", "nuls.nc", "table.nc")] == ["quarantined"] * 3
         assert "PLATFORM_NUMBER" in str(status_of(platform, "letters.nc")[1])
+        assert "of another kind (text)" in str(status_of(platform, "table.nc")[1])
 
 
 class TestFlags:
@@ -294,8 +296,7 @@ class TestFlags:
 
     def test_records_are_met_by_the_rules_of_their_day(self, platform: Platform) -> None:
         """A fall of 15 dbar failed test 8 in 2019 and does not today: flags go by today, the comparison with the record by its day."""
-        falls = {"HISTORY": [("QCP$", "FFFE", "20190301000000", "IN", "INQC", "4.0"), ("QCF$", "100", "20190301000000", "IN", "INQC", "4.0")]}
-        of_2019 = cast(1, **falls)
+        of_2019 = cast(1, HISTORY=[(action, sum, "20190301000000", "IN", "INQC", "4.0") for action, sum in (("QCP$", "FFFE"), ("QCF$", "100"))])
         of_2019["PRES"][8] = 60.0
         load(platform, {"1.nc": netcdf([of_2019]), "2.nc": netcdf([cast(2)])})
         settled(platform)
@@ -385,8 +386,8 @@ def test_real_files_in_any_order_and_container_leave_the_same_tables(platform: P
 def test_the_assets_show_casts_tracks_and_the_agreement(platform: Platform) -> None:
     """Materialising from the UI judges all floats again, which changes nothing, and shows plots; the day's facts tell their rows."""
     load_at_once(platform, {"a.nc": netcdf([cast(1), cast(2)]), "b.nc": bgc([oxygen(1)])})
-    told = dict(rows(platform, "select asset, rows from core.computed where asset like 'core/argo_%'"))
-    assert told == {"core/argo_float": 1, "core/argo_profile": 2, "core/argo_level": 24, "core/argo_position": 2}
+    told = rows(platform, "select asset, rows from core.computed where asset like 'core/argo_%' order by 1")
+    assert told == [("core/argo_float", 1), ("core/argo_level", 24), ("core/argo_position", 2), ("core/argo_profile", 2)]
     settled(platform)
     resources = {"platform": dg.ResourceDefinition.hardcoded_resource(platform)}
     derived = dg.materialize([argo_flag, argo_summary], resources=resources)

@@ -10,12 +10,13 @@ from water_pipelines_tests.e2e.outside import PROJECT
 
 
 def test_no_crash_loses_or_doubles_anything() -> None:
-    """kill -9 while files are loaded backwards and while a file is reinstated: after the retry the state is the uninterrupted one."""
-    chosen = ("--operation", "load backwards", "--operation", "reinstate", "--sample", "2")
+    """kill -9 while files are loaded backwards, one is reinstated and Argo files are loaded: the retry comes to the uninterrupted state."""
+    operations = ("load backwards", "reinstate", "load casts")
+    chosen = (*(word for name in operations for word in ("--operation", name)), "--sample", "2")
     command = [sys.executable, "-m", "water_pipelines_tests.crashes", *chosen]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("4 kills, 0 failed\n")
+    assert done.stdout.endswith("6 kills, 0 failed\n")
 
 
 def test_dagster_shows_the_days_that_were_computed_and_no_other() -> None:

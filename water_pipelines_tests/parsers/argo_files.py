@@ -126,7 +126,7 @@ def as_netcdf4(data: bytes, path: Path, *, otherwise: bool = False) -> bytes:
 
     Or `otherwise`: texts and flags as NC_STRING, numbers as big-endian doubles in small chunks.
     """
-    container = "NETCDF4" if otherwise else "NETCDF4_CLASSIC"
+    container: Literal["NETCDF4", "NETCDF4_CLASSIC"] = "NETCDF4" if otherwise else "NETCDF4_CLASSIC"
     with netCDF4.Dataset("classic.nc", memory=data) as old, netCDF4.Dataset(path, "w", format=container) as new:
         old.set_auto_maskandscale(False)
         old.set_auto_chartostring(False)

@@ -176,6 +176,8 @@ def read(
         members: _Members = _OnDisk(kept, scratch) if scratch is not None else _InMemory()
         if isinstance(parser, Packed | Zip | Tar):
             _read_archive(parser, stream, facts, members, rejected)
+        elif parser.kind != "argo":
+            raise UnreadableFile(f"It is named as files of the Argo archive are, but is of another kind ({parser.name}). Name it by its kind.")
         else:
             members.add("", list(_contents(parser, stream, facts)) if scratch is None else _contents(parser, stream, facts))
     if not len(members) and rejected:
@@ -203,8 +205,7 @@ def _read_archive(archive: Packed | Zip | Tar, stream: BinaryIO, facts: FileFact
 
 def _contents(parser: Parser, stream: BinaryIO, facts: FileFacts) -> Iterator[Content]:
     for event in parser.parse(stream, Mapping(), facts):
-        if not isinstance(event, Argo):
-            raise UnreadableFile("The archive holds Argo files beside others. Drop the two kinds apart.")
+        assert isinstance(event, Argo)
         _require_numbers(event.content)
         yield event.content
 
