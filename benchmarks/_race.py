@@ -33,12 +33,11 @@ from water_pipelines.settings import Settings
 from water_pipelines.storage import loads, source_files
 from water_pipelines.storage.claims import Claims
 from water_pipelines.storage.database import Database
-from water_pipelines.storage.loads import Loaded, Parsed
+from water_pipelines.storage.loads import Loaded, Parsed, Readers
 from water_pipelines.storage.marts import define_marts
 from water_pipelines.storage.migrate import migrate
 from water_pipelines.storage.server import EmbeddedServer
 from water_pipelines.storage.spool import Spool
-from water_pipelines.storage.staging import Edge
 
 _VERSIONS = ("psycopg", "numpy", "pyarrow", "polars", "pandas", "sqlalchemy", "dagster", "fastapi", "pydantic")
 
@@ -189,7 +188,7 @@ class Readings:
         return Claims({each: {} for each in station.values()}, series)
 
 
-def load(platform: Platform, readings: Readings, *, edges: Sequence[Edge] = ()) -> Callable[[], Loaded]:
+def load(platform: Platform, readings: Readings, *, edges: Readers = lambda connection: ()) -> Callable[[], Loaded]:
     """Land a stand-in for a file of readings now; gives the work that commits its parsed batches, ledgers and all."""
     batches = readings.batches()
     file = land_bytes(platform, f"{readings.names[0]} {readings.time[0]} {len(readings)}".encode(), kind="data", name="race.csv")

@@ -88,7 +88,7 @@ def serving(field: Arena, points: int) -> Iterator[tuple[Callable[[str], bytes],
     readings = Readings.make(3 * points, series=1, first="2023-01-01")
     with platform.database.connection() as connection:
         readers = settle.edges(connection, "core/observation")
-    load(platform, readings, edges=readers)()
+    load(platform, readings, edges=lambda _: readers)()
     settle.settle(platform, tell=lambda units: None)
     with platform.database.connection() as connection:
         (number,) = connection.execute("select series_id from core.series where natural_id = %s", (_SERIES,)).fetchone() or (0,)

@@ -103,7 +103,7 @@ class World:
         with source_files.loading(self.database, file.arrival) as held, _spool(rows, qualifiers) as spool:
             assert held is not None, f"{file.name} was loaded before"
             parsed = Parsed(spool, claims, rejected, "builder", "1", states)
-            return loads.load(self.database, held, parsed, edges=[], reparse=lambda arrival: _spool(self._rows[arrival]))
+            return loads.load(self.database, held, parsed, edges=lambda _: [], reparse=lambda arrival: _spool(self._rows[arrival]))
 
     def tick(self, at: str) -> int:
         """Let the half-hour `at` (ISO, UTC) be the one as of which clock-dependent rows are computed; gives the change."""

@@ -12,6 +12,7 @@ import numpy as np
 from water_pipelines.domain.series import TimeArray, series_day_codes
 from water_pipelines.storage import claims, series_changes, tombstones
 from water_pipelines.storage.database import Connection, Database
+from water_pipelines.storage.loads import Readers
 from water_pipelines.storage.staging import Edge, mark_readers
 
 
@@ -55,7 +56,7 @@ def doomed(connection: Connection, *, stations: Sequence[str] = (), series: Sequ
 
 
 def delete(
-    database: Database, connection: Connection, arrival: int | None, meant: Doomed, *, edges: Sequence[Edge], series_edges: Sequence[Edge]
+    database: Database, connection: Connection, arrival: int | None, meant: Doomed, *, edges: Readers, series_edges: Sequence[Edge]
 ) -> tuple[int, dict[str, int]]:
     """Delete stations and series for ever; gives the change and the rows deleted by table.
 
@@ -82,7 +83,7 @@ def delete(
     if touched:
         first: TimeArray = np.array([day for (day,) in touched], dtype="datetime64[D]").astype("datetime64[us]")
         last: TimeArray = first + np.timedelta64(86_399_999_999, "us")
-        for each in (edges, series_edges):
+        for each in (edges(connection), series_edges):
             mark_readers(connection, each, first, last)
     if arrival is not None:
         tombstones.bury(connection, arrival, meant.stations, meant.series)

@@ -31,6 +31,8 @@ from water_pipelines.storage.spool import Chunk, Refused, Spool
 from water_pipelines.storage.staging import Edge, mark_readers
 
 Reparse = Callable[[int], Spool]
+Readers = Callable[[Connection], Sequence[Edge]]
+"""What reads `core/observation`, and how far by the rules in force; asked with the clock held, so that no other rules come in between."""
 _FEW_ROWS = 100_000
 _NEW, _CHANGED, _UNCHANGED, _REJECTED = range(4)
 _FED = ("added", "changed", "withdrawn")
@@ -68,9 +70,7 @@ class Overtaken(Exception):
     """Series of a file were deleted while it was about to be loaded; loading it again finds them gone."""
 
 
-def load(
-    database: Database, file: SourceFile, parsed: Parsed, *, edges: Sequence[Edge], series_edges: Sequence[Edge] = (), reparse: Reparse
-) -> Loaded:
+def load(database: Database, file: SourceFile, parsed: Parsed, *, edges: Readers, series_edges: Sequence[Edge] = (), reparse: Reparse) -> Loaded:
     """Load a parsed file: its observations, stations and series, ledgers and stale marks, in one transaction.
 
     What was deleted for ever after the file arrived is left out of it.
@@ -95,7 +95,7 @@ def load_within(
     file: SourceFile,
     parsed: Parsed,
     *,
-    edges: Sequence[Edge],
+    edges: Readers,
     series_edges: Sequence[Edge] = (),
     reparse: Reparse,
 ) -> Loaded:
@@ -128,7 +128,7 @@ def load_within(
         switched = sensor_states.record(connection, file.arrival, parsed.states, provision.series_ids, without=superseded)
         claiming.mark_readers_of_series(connection, series_edges, [*described, *switched])
         source_files.supersede(connection, superseded, by=file.arrival, change=change)
-        mark_readers(connection, edges, *work.tally.spans())
+        mark_readers(connection, edges(connection), *work.tally.spans())
         loaded = work.loaded(change)
         work.note_computed(change)
         arrived_on = {str(file.arrived_at.astimezone(UTC).date()): loaded.rows}
@@ -140,7 +140,7 @@ def load_within(
 
 
 def load_additions(
-    database: Database, files: Sequence[tuple[SourceFile, Parsed]], *, edges: Sequence[Edge], series_edges: Sequence[Edge] = ()
+    database: Database, files: Sequence[tuple[SourceFile, Parsed]], *, edges: Readers, series_edges: Sequence[Edge] = ()
 ) -> list[Loaded]:
     """Load small files in one transaction, under one change number, up to the first that does more than add; gives what each of these did.
 
@@ -186,7 +186,7 @@ def load_additions(
         assert change is not None
         described = claiming.record(connection, {file.arrival: parsed.claims for file, parsed in taken}, provision)
         claiming.mark_readers_of_series(connection, series_edges, described)
-        mark_readers(connection, edges, *added.spans())
+        mark_readers(connection, edges(connection), *added.spans())
         computed.note(database, connection, "core/observation", added.rows_by_day(), change, change, None, None)
         arrived_on: Counter[str] = Counter()
         for (file, _), each in zip(taken, loaded, strict=True):
@@ -200,7 +200,7 @@ def load_additions(
 
 
 def withdraw(
-    database: Database, connection: Connection, arrivals: Sequence[int], *, edges: Sequence[Edge], series_edges: Sequence[Edge], reparse: Reparse
+    database: Database, connection: Connection, arrivals: Sequence[int], *, edges: Readers, series_edges: Sequence[Edge], reparse: Reparse
 ) -> Loaded:
     """Take files out: their series-days come to what the remaining files say, and what they claim of stations and series is dropped.
 
@@ -223,12 +223,12 @@ def withdraw(
     switched = sensor_states.record(connection, arrivals[0], (), {}, without=arrivals)
     claiming.mark_readers_of_series(connection, series_edges, [*described, *switched])
     source_files.withdraw(connection, arrivals, change=change)
-    mark_readers(connection, edges, *work.tally.spans())
+    mark_readers(connection, edges(connection), *work.tally.spans())
     work.note_computed(change)
     return work.loaded(change)
 
 
-def replay(database: Database, connection: Connection, days: NDArray[np.datetime64], *, edges: Sequence[Edge], reparse: Reparse) -> Loaded:
+def replay(database: Database, connection: Connection, days: NDArray[np.datetime64], *, edges: Readers, reparse: Reparse) -> Loaded:
     """Derive days of `core.observation` again from their landed files, and write what differs.
 
     Parameters
@@ -242,7 +242,7 @@ def replay(database: Database, connection: Connection, days: NDArray[np.datetime
     if not work.differs():
         return Loaded(None)
     change = work.write("replay")
-    mark_readers(connection, edges, *work.tally.spans())
+    mark_readers(connection, edges(connection), *work.tally.spans())
     work.note_computed(change)
     return work.loaded(change)
 

@@ -26,7 +26,9 @@ known as (
     from wanted as w
     join raw.load_day as l on l.day < w.cutoff_on and l.day >= w.cutoff_on - %(window_days)s::int
     join raw.load as load using (load_id)
+    join raw.source_file as f on f.arrival = load.arrival
     where l.new + l.changed + l.unchanged > 0
+        and f.withdrawn_at is null -- else it would depend on whether what is superseded had been loaded before
     group by w.cutoff_at, l.series_id
     having count(distinct l.day) >= %(least_days)s
 )

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import adbc_driver_postgresql.dbapi  # noqa: F401  # here, once, rather than in every fork, where it is most of the work
 import psutil
 import psycopg
 
+import water_pipelines.parsers.recognise  # noqa: F401  # the same
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage import computed, source_files, stale
 from water_pipelines_tests.crashes.operations import FIRST_DAY, OPERATIONS, Operation, base, recover
@@ -30,6 +33,7 @@ VICTIMS = ("worker", "server")
 _OF_LANDING = ("arrived_at", "key", "sha256", "bytes", "job_id")
 """What differs where nothing is lost: times, and the bytes of forecasts, which name the change that they were made from. Their rows are compared."""
 _PATIENCE_S = 60.0
+_NUMBER = re.compile(r"\b[0-9a-f]{8,}\b|\d+|(?<=inbox/)\S+")
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,15 @@ class Place:
     is_done: bool
     victim: str
     what: str
+    phase: str
 
     def __str__(self) -> str:
         return f"{self.operation}: {self.victim} killed {'after' if self.is_done else 'before'} write {self.number} ({self.what})"
+
+    @property
+    def kind(self) -> tuple[str, bool, str]:
+        """What places that are one write point have in common: the same statement after the same ones of its transaction."""
+        return self.victim, self.is_done, self.phase
 
 
 class Harness:
@@ -78,9 +88,13 @@ class Harness:
                 recover(platform)
 
         _must(forked(whole), f"{name}, uninterrupted")
-        points = list(enumerate(json.loads(heard.read_text()), start=1))
-        kills = [(number, is_done, what) for number, what in points for is_done in ((False, True) if what == "commit" else (False,))]
-        return [Place(name, number, is_done, victim, what) for victim in VICTIMS for number, is_done, what in kills]
+        points = json.loads(heard.read_text())
+        kills = [
+            (number, is_done, what, phase)
+            for number, (what, phase) in enumerate(zip(points, _phases(points), strict=True), start=1)
+            for is_done in ((False, True) if what == "commit" else (False,))
+        ]
+        return [Place(name, number, is_done, victim, what, phase) for victim in VICTIMS for number, is_done, what, phase in kills]
 
     def strike(self, place: Place) -> list[str]:
         """Kill at a place, start again and retry; gives what differs from the uninterrupted state."""
@@ -130,6 +144,18 @@ class Harness:
             for process in [postmaster, *postmaster.children(recursive=True)]:
                 process.kill()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _phases(points: Sequence[str]) -> Iterator[str]:
+    """Each write with those before it in its transaction, each kind of these once; numbers, hashes and names of files aside."""
+    before: list[str] = []
+    for what in points:
+        write = _NUMBER.sub("", what)
+        yield " | ".join([*before, write])
+        if what == "commit":
+            before = []
+        elif write not in before:
+            before.append(write)
 
 
 def _on(world: World | None, work: Callable[[Platform], object]) -> None:

@@ -18,8 +18,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.commands.dagster_ui import launch
 from water_pipelines.storage.server import EmbeddedServer
+from water_pipelines_tests.crashes.daemon import strike
 from water_pipelines_tests.e2e.outside import Outside, until
 
 pytestmark = pytest.mark.e2e
@@ -216,6 +218,21 @@ def test_a_killed_program_comes_back(platform: Outside) -> None:
 
     until(another, said=platform.logs)
     assert platform.get("/api/v1/status")["observations"] == 4 * 96
+
+
+def test_a_killed_daemon_loses_nothing(platform: Outside) -> None:
+    """kill -9 of Dagster's daemon as soon as a load of a dropped file is asked for: the next daemon lets it be loaded, and no run hangs."""
+    store = LocalStore(platform.home / "store")
+    store.put("inbox/river/after.csv.mapping.yaml", MAPPING.encode())
+    strike(platform, "asked", lambda: store.put("inbox/river/after.csv", readings("2026-07-01").encode()))
+
+    def is_loaded() -> bool:
+        return platform.get("/api/v1/status")["observations"] == 5 * 96 and platform.is_settled()
+
+    until(is_loaded, said=platform.logs)
+    runs = platform.ask("{runsOrError(limit: 5) {... on Runs {results {status}}}}")["runsOrError"]["results"]
+    assert {each["status"] for each in runs} <= {"SUCCESS", "FAILURE"}
+    assert {"2026-07-01"} <= set(platform.materialised("mart/metric_daily"))
 
 
 def test_ctrl_c_leaves_no_process(platform: Outside) -> None:

@@ -127,7 +127,7 @@ def _compare(asset: str, did: set[str], must: set[str], may: set[str]) -> list[s
 
 def _land(platform: Platform, this: Round, rng: random.Random) -> list[int]:
     """Land everything of a round; gives the arrivals in an order in which they were not landed."""
-    taken_out = [_taken_out(platform, act.key) for act in this.acts if isinstance(act, TakenOut)]
+    taken_out = [arrival for act in this.acts if isinstance(act, TakenOut) for arrival in _taken_out(platform, act.key)]
     for act in this.acts:
         if isinstance(act, File):
             if act.mapping:
@@ -143,12 +143,14 @@ def _land(platform: Platform, this: Round, rng: random.Random) -> list[int]:
     return landed
 
 
-def _taken_out(platform: Platform, key: str) -> int:
-    """Land the withdrawal of a file; gives its arrival."""
+def _taken_out(platform: Platform, key: str) -> list[int]:
+    """Land the withdrawal of a file; gives its arrival, and none where the file gave way to a newer mapping and cannot be withdrawn."""
     file = source_files.latest_named(platform.database, "", key.removeprefix("inbox/"))
     assert file is not None
+    if file.withdrawn_at is not None:
+        return []
     fact = acts.withdrawal(platform, [str(file.arrival)], reason="", at=datetime(2026, 4, 1, tzinfo=UTC))
-    return land_bytes(platform, fact.to_bytes(), kind="act", name="withdraw.json", prefix="acts").arrival
+    return [land_bytes(platform, fact.to_bytes(), kind="act", name="withdraw.json", prefix="acts").arrival]
 
 
 def _at_once(world: World, arrivals: Sequence[int], rng: random.Random, outcome: Outcome) -> list[Unlogged]:

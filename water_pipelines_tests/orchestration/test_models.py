@@ -12,6 +12,7 @@ import pytest
 from water_pipelines.orchestration.assets.models import model_version
 from water_pipelines.orchestration.io import NoPickles
 from water_pipelines.orchestration.jobs import retrain_job
+from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.facts import land_fact
 from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.models import open_bands
@@ -21,6 +22,7 @@ from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.facts import ChampionFact, Decision
 from water_pipelines.storage import champions
 from water_pipelines_tests.orchestration.histories import DAY, START, WEEK, demand, load, rows
+from water_pipelines_tests.orchestration.test_acts import AT, arrival_of
 
 CUTOFF = START + 8 * WEEK
 
@@ -57,6 +59,16 @@ def test_a_series_of_which_nothing_can_be_learned_is_tried_again_only_with_new_d
     load(platform, "moves.csv", "STILL", time, value)
     assert train(platform, "band", np.array([CUTOFF])) == 1
     assert rows(platform, "select version, summary -> 'series' from core.model_version order by 1") == [(1, 2), (2, 1)]
+
+
+def test_what_is_withdrawn_is_not_trained(platform: Platform) -> None:
+    """A series of a file that is withdrawn, or superseded, by then is no attempt of the cut-off: as if the file had not been loaded before."""
+    history(platform)
+    time, value = demand(63)
+    load(platform, "still.csv", "STILL", time, np.full_like(value, 7.0))
+    acts.do(platform, acts.withdrawal(platform, [arrival_of(platform, "still.csv")], reason="mistaken", at=AT))
+    assert train(platform, "band", np.array([CUTOFF])) == 1
+    assert rows(platform, "select summary -> 'without' from core.model_version") == [([],)]
 
 
 def test_a_model_whose_bytes_were_changed_is_not_opened(platform: Platform) -> None:

@@ -68,12 +68,12 @@ class Files:
             )
             with nullcontext(connection) if connection else self.database.connection() as within:
                 parsed = Parsed(spool, claims, [], "test", "1", windows=windows)
-                return loads.load_within(self.database, within, held, parsed, edges=self.edges, reparse=self.spool)
+                return loads.load_within(self.database, within, held, parsed, edges=lambda _: self.edges, reparse=self.spool)
 
     def withdraw(self, *files: SourceFile) -> Loaded:
         arrivals = [file.arrival for file in files]
         with self.database.connection() as connection:
-            done = loads.withdraw(self.database, connection, arrivals, edges=self.edges, series_edges=[], reparse=self.spool)
+            done = loads.withdraw(self.database, connection, arrivals, edges=lambda _: self.edges, series_edges=[], reparse=self.spool)
         for arrival in arrivals:
             del self.rows[arrival], self.windows[arrival]
         return done
@@ -186,6 +186,25 @@ def test_one_late_value_makes_stale_exactly_the_days_within_reach(files: Files) 
     files.load(files.land([("A", 3, 1.0)]))
     with files.database.connection() as connection:
         assert stale.units(connection, "core/observation_flag") == ["2026-03-01", "2026-03-02"]
+
+
+def test_what_reads_a_value_is_asked_when_no_other_rules_can_come_between(files: Files) -> None:
+    """Rules whose reach is longer come into force under the clock: a load that was asked before, and marked after, would leave a day out."""
+    is_held: list[bool] = []
+
+    def readers(connection: Connection) -> list[Edge]:
+        with psycopg.connect(files.database.url) as other:
+            is_held.append(other.execute("select from core.clock for update skip locked").rowcount == 0)
+        return []
+
+    file = files.land([("A", 0, 1.0)])
+    with source_files.loading(files.database, file.arrival) as held, files.spool(file.arrival) as spool:
+        assert held is not None
+        claims = Claims({"A": {}}, {"A/level": {"station": "A", "property": "level", "unit": "m"}})
+        loads.load(files.database, held, Parsed(spool, claims, [], "test", "1"), edges=readers, reparse=files.spool)
+    with files.database.connection() as connection:
+        loads.withdraw(files.database, connection, [file.arrival], edges=readers, series_edges=[], reparse=files.spool)
+    assert is_held == [True, True]
 
 
 def test_the_same_bytes_under_a_newer_mapping_supersede_the_earlier_load(files: Files) -> None:

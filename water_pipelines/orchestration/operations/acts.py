@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from water_pipelines.orchestration.operations.landing import land_bytes
-from water_pipelines.orchestration.operations.loading import load_file, reparse, reread_argo
+from water_pipelines.orchestration.operations.loading import load_file, readers_of_observations, reparse, reread_argo
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
 from water_pipelines.parsers.contract import UnreadableFile
@@ -143,17 +143,17 @@ def load_act(platform: Platform, file: SourceFile) -> Loaded:
 
 
 def _carry_out(platform: Platform, connection: Connection, fact: ActFact, arrival: int | None) -> tuple[int, dict[str, int]]:
-    of_values, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
+    of_series = edges(connection, "core/series")
     if fact.act == "delete":
         # rows of the marts go, too: what judges them by the day, over all series, no longer follows from them
-        of_marts = [edge for table in MARTS for edge in edges(connection, table.name.replace(".", "/"))]
+        read = ("core/observation", *(table.name.replace(".", "/") for table in MARTS))
         meant = acts.doomed(connection, stations=fact.subject["stations"], series=fact.subject["series"])
         return acts.delete(
             platform.database,
             connection,
             arrival,
             Doomed(list(fact.subject["stations"]), {name: meant.series.get(name, -1) for name in fact.subject["series"]}),
-            edges=[*of_values, *of_marts],
+            edges=lambda within: [edge for asset in read for edge in edges(within, asset)],
             series_edges=of_series,
         )
     arrivals = list(fact.subject["arrivals"])
@@ -165,7 +165,9 @@ def _carry_out(platform: Platform, connection: Connection, fact: ActFact, arriva
     if argo.arrivals_of_argo(connection, arrivals):
         left = argo.withdraw(platform.database, connection, arrivals, edges(connection, "core/argo_level"), partial(reread_argo, platform))
         return left.change, {"files": len(arrivals), "casts withdrawn": left.gone, "casts replaced": left.replaced, "floats": left.floats}
-    out = loads.withdraw(platform.database, connection, arrivals, edges=of_values, series_edges=of_series, reparse=partial(reparse, platform))
+    out = loads.withdraw(
+        platform.database, connection, arrivals, edges=readers_of_observations, series_edges=of_series, reparse=partial(reparse, platform)
+    )
     assert out.change is not None
     fed = series_changes.counts(connection, out.change)
     return out.change, {

@@ -53,6 +53,7 @@ from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded, Parsed
 from water_pipelines.storage.source_files import SourceFile
 from water_pipelines.storage.spool import Refused, Spool
+from water_pipelines.storage.staging import Edge
 
 if TYPE_CHECKING:
     from water_pipelines.parsers.contract import Parser
@@ -216,8 +217,8 @@ def _add(platform: Platform, files: Sequence[tuple[SourceFile, Parsed]]) -> list
     try:
         _require_room(platform, sum(parsed.spool.rows for _, parsed in files), f"{len(files)} files")
         with platform.database.connection() as connection:
-            readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
-        loaded = loads.load_additions(platform.database, files, edges=readers, series_edges=of_series)
+            of_series = edges(connection, "core/series")
+        loaded = loads.load_additions(platform.database, files, edges=readers_of_observations, series_edges=of_series)
     except Exception:
         log.exception("%s files could not be loaded together", len(files))
         return []
@@ -244,8 +245,7 @@ class Difference:
 def replay_days(platform: Platform, days: NDArray[np.datetime64], *, apply: bool = True) -> tuple[Loaded, Difference]:
     """Derive days of observations again from their landed files; without `apply` it is only counted what would differ."""
     with platform.database.connection() as connection:
-        readers = edges(connection, "core/observation")
-        loaded = loads.replay(platform.database, connection, days, edges=readers, reparse=partial(reparse, platform))
+        loaded = loads.replay(platform.database, connection, days, edges=readers_of_observations, reparse=partial(reparse, platform))
         difference = Difference.of(connection, loaded.change)
         if not apply:
             connection.rollback()
@@ -271,15 +271,20 @@ def replay_file(platform: Platform, arrival: int, *, apply: bool) -> Difference 
         if not source_files.is_loaded(connection, arrival):
             raise UnreadableFile(f"{file.name} (arrival {arrival}) is not loaded: it is {file.status}{', withdrawn' if file.withdrawn_at else ''}")
         before = loads.said_by(connection, arrival)
-        readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
+        of_series = edges(connection, "core/series")
         loaded = loads.load_within(
-            platform.database, connection, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform)
+            platform.database, connection, file, parsed, edges=readers_of_observations, series_edges=of_series, reparse=partial(reparse, platform)
         )
         difference = Difference.of(connection, loaded.change)
         differs = len(loaded.days) > 0 or loads.said_by(connection, arrival) != before
         if not (differs and apply):
             connection.rollback()
     return difference if differs else None
+
+
+def readers_of_observations(connection: Connection) -> list[Edge]:
+    """What reads observations, and how far."""
+    return edges(connection, "core/observation")
 
 
 def _load_data(platform: Platform, file: SourceFile) -> Loaded:
@@ -319,8 +324,8 @@ def _store(platform: Platform, file: SourceFile, parsed: Parsed) -> Loaded:
         pages.note_landed(platform, file)
     _require_room(platform, parsed.spool.rows, file.name)
     with platform.database.connection() as connection:
-        readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
-    loaded = loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
+        of_series = edges(connection, "core/series")
+    loaded = loads.load(platform.database, file, parsed, edges=readers_of_observations, series_edges=of_series, reparse=partial(reparse, platform))
     if is_page:
         pages.note_computed(platform, file, loaded)
     return loaded
