@@ -1,6 +1,6 @@
-"""The command: minutes of messages to real brokers of its own, with everything killed again and again.
+"""The command: minutes of messages to real brokers of its own, or of observations to a SensorThings server, with everything killed again and again.
 
-Needs Mosquitto and, unless told otherwise, Artemis and python-qpid-proton (`.ci/services`, `make amqp`).
+Brokers need Mosquitto and, unless told otherwise, Artemis and python-qpid-proton (`.ci/services`, `make amqp`); the server needs the extra `live`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2, help="how often each kind of process is killed (2)")
     parser.add_argument("--seed", type=int, default=1, help="of the order and the times of the kills")
     parser.add_argument("--without-amqp", action="store_true", help="MQTT alone")
+    parser.add_argument("--sensorthings", action="store_true", help="observations that are pulled from a SensorThings server, instead of brokers")
     given = parser.parse_args()
 
     from water_pipelines_tests.delivery.proof import prove
+    from water_pipelines_tests.delivery.pulled import prove_pulled
 
     def say(text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
-    outcome = prove(given.seed, seconds=given.seconds, rate=given.rate, amqp=not given.without_amqp, rounds=given.rounds, say=say)
+    if given.sensorthings:
+        outcome = prove_pulled(given.seed, seconds=given.seconds, rate=given.rate, rounds=given.rounds, say=say)
+    else:
+        outcome = prove(given.seed, seconds=given.seconds, rate=given.rate, amqp=not given.without_amqp, rounds=given.rounds, say=say)
     say(f"{outcome.sent} messages in {outcome.batches} batches; killed: {outcome.kills}; delivered once more and unchanged: {outcome.unchanged}")
     say("\n".join(outcome.problems) or "every message is stored exactly once")
     return 1 if outcome.problems else 0

@@ -131,16 +131,17 @@ class Device:
         self._publisher.close()
 
     def _publish(self, number: int) -> None:
-        body = orjson.dumps({"time": _time_of(number), "value": number})
+        body = orjson.dumps({"time": time_of(number), "value": number})
         self._publisher.publish(f"proof/mqtt/p{number % _STATIONS}", body)
 
 
-def _time_of(number: int) -> str:
-    return (_START + timedelta(seconds=number // _STATIONS)).isoformat()
+def time_of(number: int, stations: int = _STATIONS) -> str:
+    """When the observation of a number was made, where each station makes one a second."""
+    return (_START + timedelta(seconds=number // stations)).isoformat()
 
 
 def _record(number: int) -> bytes:
-    record = {"sensor": f"s{number % _STATIONS}", "time": _time_of(number), "value": number}
+    record = {"sensor": f"s{number % _STATIONS}", "time": time_of(number), "value": number}
     return orjson.dumps({"schema": "data-collection/1", "facility": "bus", "records": [record]})
 
 
@@ -322,7 +323,7 @@ def _wait(is_so: Callable[[], bool], proof: Proof, what: str, hello: Device | No
     ends_at = time.monotonic() + _PATIENCE_S
     while not is_so():
         if hello is not None:
-            hello._publisher.publish("proof/hello/x", orjson.dumps({"time": _time_of(0), "value": -1}))
+            hello._publisher.publish("proof/hello/x", orjson.dumps({"time": time_of(0), "value": -1}))
         if time.monotonic() > ends_at:
             raise TimeoutError(f"{what}: not within {_PATIENCE_S} s\n{proof.log()}")
         time.sleep(0.5)

@@ -73,12 +73,17 @@ def _normal(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 class FrostReplay:
-    """The running replay; `asked` are the questions that it was asked, `refuses` the options that it does not understand of observations."""
+    """The running replay.
+
+    `asked` are the questions that it was asked, `refuses` the options that it does not understand of observations; where it `links_on`, an empty
+    page follows the last one, as with servers that do not look ahead.
+    """
 
     def __init__(self, recording: Recording, port: int) -> None:
         self.recording = recording
         self.asked: list[str] = []
         self.refuses: set[str] = set()
+        self.links_on = False
         self.url = f"http://127.0.0.1:{port}/FROST-Server/v1.1"
 
     def answer(self, target: str) -> tuple[int, str]:
@@ -117,7 +122,8 @@ class FrostReplay:
         if options.get("$orderby", "").endswith("desc"):
             rows.reverse()
         top, skip = min(int(options.get("$top", "100")), CAP), int(options.get("$skip", "0"))
-        page, more = rows[skip : skip + top], len(rows) > skip + top
+        page = rows[skip : skip + top]
+        more = len(rows) > skip + top or (self.links_on and bool(page))
         if options.get("$resultFormat") == "dataArray":
             page = self._as_array(page)
         elif path.endswith("Observations") and "$expand" not in options:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
@@ -160,6 +161,14 @@ def test_ids_that_do_not_grow_are_followed_by_time(platform: Platform, frost: Fr
     frost.recording.observations[newest + 3] = {**new, "@iot.id": "a-3", "phenomenonTime": "2026-10-15T00:00:01Z"}
     assert pulled(platform, at=NOW).changes == 0
     assert pulled(platform, at=NOW + timedelta(hours=1)).changes == 1
+
+
+def test_an_empty_last_page_moves_the_cursor(platform: Platform, frost: FrostReplay) -> None:
+    """Where the last page has nothing in it, the next poll asks for what is new all the same, and not for everything again."""
+    frost.links_on = True
+    followed(platform, frost)
+    assert pulled(platform, at=NOW).requests == 1
+    assert f"id gt {max(frost.recording.observations)}" in unquote(frost.asked[-1])
 
 
 @pytest.mark.parametrize("grows", [True, False], ids=["growing ids", "random ids"])

@@ -1,6 +1,7 @@
-"""Under a stream of 200 messages a second the listener, the broker and PostgreSQL are killed; nothing is lost and nothing is there twice."""
+"""Under a stream of 200 messages a second each process in their way is killed; nothing is lost and nothing is there twice."""
 
 from water_pipelines_tests.delivery.proof import prove
+from water_pipelines_tests.delivery.pulled import prove_pulled
 from water_pipelines_tests.orchestration.brokers import url_of
 
 
@@ -11,3 +12,11 @@ def test_every_message_is_stored_exactly_once_whatever_is_killed() -> None:
     assert outcome.problems == []
     assert outcome.kills == {"listener": 1, "mosquitto": 1, "postgresql": 1}
     assert outcome.sent >= 1_500
+
+
+def test_every_observation_of_a_server_is_stored_exactly_once_whatever_is_killed() -> None:
+    """The SensorThings server, alone and with its PostgreSQL, and the whole platform are killed; what was answered 201 is stored once."""
+    outcome = prove_pulled(3, seconds=6, rate=200, rounds=1)
+    assert outcome.problems == []
+    assert outcome.kills == {"sensorthings": 1, "sensorthings and its postgresql": 1, "platform": 1}
+    assert outcome.sent >= 200
