@@ -233,7 +233,7 @@ def _load_data(platform: Platform, file: SourceFile, after: Event | None = None)
             readers, of_series = edges(connection, "core/observation"), edges(connection, "core/series")
         loaded = loads.load(platform.database, file, parsed, edges=readers, series_edges=of_series, reparse=partial(reparse, platform))
         if is_page:
-            pages.note_computed(platform, file, loaded)
+            pages.note_loaded(platform, file, loaded)
         return loaded
 
 
