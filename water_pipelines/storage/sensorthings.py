@@ -122,9 +122,33 @@ def note_entities(connection: Connection, server: str, at: datetime) -> None:
     connection.execute("update raw.sensorthings_poll set entities_at = %s where server = %s", (at, server))
 
 
-def note_reconciled(connection: Connection, server: str, at: datetime) -> None:
-    """Note that the past of a server was compared with what is stored."""
-    connection.execute("update raw.sensorthings_poll set reconciled_at = %s where server = %s", (at, server))
+def note_reconciled(connection: Connection, server: str, at: datetime, *, before: datetime | None) -> None:
+    """Note that the past of a server was compared with what is stored; unless a page that is loaded late asked for it again meanwhile.
+
+    Parameters
+    ----------
+    before : when it was compared the time before.
+    """
+    query = "update raw.sensorthings_poll set reconciled_at = %s where server = %s and reconciled_at is not distinct from %s"
+    connection.execute(query, (at, server, before))
+
+
+def waiting(connection: Connection, server: str) -> list[int]:
+    """The pages of observations of a server that landed and are not loaded yet, or failed to."""
+    query = (
+        "select arrival from raw.sensorthings_page join raw.source_file using (arrival) where server = %s and what <> 'entities'"
+        " and status in ('pending', 'running', 'failed') and withdrawn_at is null order by arrival"
+    )
+    return [row[0] for row in connection.execute(query, (server,))]
+
+
+def compare_again_from(connection: Connection, arrival: int) -> None:
+    """Let the past of a server be compared again from when a page arrived, where it was compared before the page was loaded."""
+    connection.execute(
+        "update raw.sensorthings_poll as p set reconciled_at = f.arrived_at from raw.sensorthings_page as g join raw.source_file as f using (arrival)"
+        " where g.arrival = %s and p.server = g.server and p.reconciled_at > f.arrived_at",
+        (arrival,),
+    )
 
 
 def note_page(
@@ -259,6 +283,7 @@ class Stored:
     value : float64[n]
     qualifier : object[n], text or none.
     is_theirs : bool[n], whether a page of the server brought it.
+    change : int64[n], that stored it.
     """
 
     series: NDArray[np.int64]
@@ -266,6 +291,7 @@ class Stored:
     value: NDArray[np.float64]
     qualifier: NDArray[Any]
     is_theirs: NDArray[np.bool_]
+    change: NDArray[np.int64]
 
     def code(self, begin: int, until: int) -> NDArray[np.int64]:
         """One number for series and time, within a window."""
@@ -280,7 +306,7 @@ def code_of(series: NDArray[np.int64], micros: NDArray[np.int64], begin: int, un
 
 _STORED: LiteralString = """
 select n.position - 1, array_agg(o.time order by o.time), array_agg(o.value order by o.time), array_agg(q.text order by o.time),
-    array_agg(f.prefix = %(prefix)s order by o.time)
+    array_agg(f.prefix = %(prefix)s order by o.time), array_agg(l.change order by o.time)
 from unnest(%(names)s::text[]) with ordinality as n(natural_id, position)
 join core.series as s using (natural_id)
 cross join lateral (select * from core.observation where series_id = s.series_id and time >= %(start)s and time < %(end)s offset 0) as o
@@ -294,7 +320,7 @@ def stored(connection: Connection, prefix: str, names: Sequence[str], start: dat
     """What is stored of some series within a half-open window."""
     with array_cursor(connection) as cursor_:
         parts = cursor_.execute(_STORED, {"prefix": prefix, "names": list(names), "start": start, "end": end}).fetchall()
-    empty = Stored(*(np.empty(0, dtype=kind) for kind in (np.int64, np.int64, np.float64, object, np.bool_)))
+    empty = Stored(*(np.empty(0, dtype=kind) for kind in (np.int64, np.int64, np.float64, object, np.bool_, np.int64)))
     if not parts:
         return empty
     return Stored(
@@ -303,4 +329,34 @@ def stored(connection: Connection, prefix: str, names: Sequence[str], start: dat
         np.concatenate([np.asarray(part[2], dtype=np.float64) for part in parts]),
         np.concatenate([np.asarray(part[3], dtype=object) for part in parts]),
         np.concatenate([np.asarray(part[4], dtype=np.bool_) for part in parts]),
+        np.concatenate([np.asarray(part[5], dtype=np.int64) for part in parts]),
     )
+
+
+Word = tuple[int, int, str, str | None]
+"""Position of a series in the names that were asked for, microseconds since 1970, the value as text, and its qualifier."""
+
+_TAKEN_BACK: LiteralString = """
+select n.position - 1, h.time::timestamp, h.value, q.text, said.withdrawn_at, (
+    select max(ended.withdrawn_at) from raw.load as l join raw.source_file as ended using (arrival)
+    where l.change = h.until and l.reason = 'load' and ended.prefix = %(prefix)s and ended.superseded_by is null
+)
+from unnest(%(names)s::text[]) with ordinality as n(natural_id, position)
+join core.series as s using (natural_id)
+join history.observation as h on h.series_id = s.series_id and h.time >= %(start)s and h.time < %(end)s
+join raw.load as l using (load_id)
+left join raw.source_file as said on said.arrival = l.arrival and said.prefix = %(prefix)s and said.superseded_by is null
+left join core.qualifier as q on q.qualifier_id = h.qualifier_id and h.qualifier_id <> 0
+"""
+
+
+def taken_back(connection: Connection, prefix: str, names: Sequence[str], start: datetime, end: datetime) -> tuple[dict[Word, int], dict[Word, int]]:
+    """What withdrawn pages said within a half-open window, and what they ended there; each with the change of the last such withdrawal."""
+    said, ended = dict[Word, int](), dict[Word, int]()
+    rows = connection.execute(_TAKEN_BACK, {"prefix": prefix, "names": list(names), "start": start, "end": end})
+    for number, time, value, qualifier, *withdrawn_at in rows:
+        word = (number, int(np.datetime64(time, "us").astype(np.int64)), repr(value), qualifier)
+        for words, change in zip((said, ended), withdrawn_at, strict=True):
+            if change is not None:
+                words[word] = max(change, words.get(word, change))
+    return said, ended

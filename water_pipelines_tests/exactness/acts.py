@@ -6,6 +6,7 @@ take them out, follow from a stream of their own, so that a sequence without the
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,6 +84,8 @@ class _Sequence:
         self._rng, self._of_complete = rng, of_complete
         self._files: list[tuple[File, list[Row]]] = []
         self._complete: list[tuple[File, list[Row]]] = []
+        self._alone: list[str] = []
+        self._numbers = itertools.count(1)
         self._loaded: list[str] = []
         self._count = 0
         self._gap_h, self._flat_h = 3, 20
@@ -100,7 +103,7 @@ class _Sequence:
             this.acts += [act for name in names if (act := getattr(self, name)()) is not None]
             for _ in range(self._of_complete.randrange(complete + 1)):
                 this.acts.insert(self._of_complete.randrange(1, len(this.acts) + 1), self.taken_out() or self.complete())
-            self._loaded = [file.key for file, _ in self._complete]
+            self._loaded = list(self._alone)
             this.gaps_h = (min(this.gaps_h[0], self._gap_h), max(this.gaps_h[0], self._gap_h))
             this.flats_h = (min(this.flats_h[0], self._flat_h), max(this.flats_h[0], self._flat_h))
             made.append(this)
@@ -152,14 +155,17 @@ class _Sequence:
         """
         rng, mapping = self._of_complete, f"complete: {self._of_complete.choice(('true', 'day', 'day', 'month'))}\n"
         file, rows = rng.choice([each for each in (*self._files, *self._complete) if each[1]])
-        key = f"inbox/complete_{len(self._complete) + 1}.csv"
-        if rng.random() < 0.2:
+        number = next(self._numbers)
+        key = f"inbox/complete_{number}.csv"
+        if file.key not in self._alone and rng.random() < 0.2:
             given = File(key, file.data, mapping)
         else:
             first, share = rng.randrange(len(rows)), rng.choice((0.3, 0.9))
             kept = [row for row in rows[first : first + rng.choice((2, 30, 200))] if rng.random() < share] or rows[first : first + 1]
             rows = [row if rng.random() < 0.8 else (*row[:4], rng.choice((2.5, 3.5))) for row in kept]
+            rows[0] = (*rows[0][:4], round(3 + number / 1000, 4))  # no other file has these bytes
             given = File(key, _table(rows), mapping)
+            self._alone.append(key)
         self._complete.append((given, rows))
         return given
 
@@ -167,7 +173,10 @@ class _Sequence:
         """A complete file of an earlier round is withdrawn, in some cases."""
         if not self._loaded or self._of_complete.random() < 0.5:
             return None
-        return TakenOut(self._loaded.pop(self._of_complete.randrange(len(self._loaded))))
+        key = self._loaded.pop(self._of_complete.randrange(len(self._loaded)))
+        self._alone.remove(key)
+        self._complete = [each for each in self._complete if each[0].key != key]
+        return TakenOut(key)
 
     def remapped(self) -> File | None:
         """The bytes of an earlier file under another mapping: it supersedes the earlier load."""

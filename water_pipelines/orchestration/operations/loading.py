@@ -327,7 +327,7 @@ def _store(platform: Platform, file: SourceFile, parsed: Parsed) -> Loaded:
         of_series = edges(connection, "core/series")
     loaded = loads.load(platform.database, file, parsed, edges=readers_of_observations, series_edges=of_series, reparse=partial(reparse, platform))
     if is_page:
-        pages.note_computed(platform, file, loaded)
+        pages.note_loaded(platform, file, loaded)
     return loaded
 
 

@@ -24,11 +24,12 @@ def note(platform: Platform, file: SourceFile, head: Head) -> None:
         )
 
 
-def note_computed(platform: Platform, file: SourceFile, loaded: Loaded) -> None:
-    """Let Dagster be told of the day on which a page arrived."""
+def note_loaded(platform: Platform, file: SourceFile, loaded: Loaded) -> None:
+    """Let Dagster be told of the day on which a page arrived, and what a page that was loaded late says be compared with the server."""
     if loaded.change is not None:
         day = {f"{file.arrived_at.astimezone(UTC):%Y-%m-%d}": loaded.rows}
         with platform.database.connection() as connection:
+            sensorthings.compare_again_from(connection, file.arrival)
             computed.note(platform.database, connection, "raw/sensorthings_page", day, loaded.change, loaded.change, None, None)
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -33,7 +34,7 @@ from water_pipelines.settings import secret
 from water_pipelines.storage import sensorthings
 from water_pipelines.storage.database import Connection
 from water_pipelines.storage.loads import Loaded
-from water_pipelines.storage.sensorthings import Named
+from water_pipelines.storage.sensorthings import Named, Word
 
 log = logging.getLogger(__name__)
 
@@ -176,10 +177,12 @@ class _Pull:
         self._pull_news(cursor, was_away=before.reached_at is None or now - before.reached_at > _AWAY)
         self._fill()
         if before.reconciled_at is None and cursor is None:
-            self._note(sensorthings.note_reconciled)  # what was pulled a moment ago needs no comparison
-        elif before.reconciled_at is None or now - before.reconciled_at >= timedelta(seconds=server.reconcile.every):
-            self.reconcile(now)
-            self._note(sensorthings.note_reconciled)
+            self._note(partial(sensorthings.note_reconciled, before=None))  # what was pulled a moment ago needs no comparison
+            return
+        is_due = before.reconciled_at is None or now - before.reconciled_at >= timedelta(seconds=server.reconcile.every)
+        if is_due and self._are_loaded():
+            self.reconcile(before.reconciled_at or now, now)
+            self._note(partial(sensorthings.note_reconciled, before=before.reconciled_at))
 
     def _note(self, what: Callable[[Connection, str, datetime], None]) -> None:
         with self._platform.database.connection() as connection:
@@ -410,9 +413,21 @@ class _Pull:
 
     # The past
 
-    def reconcile(self, now: datetime) -> None:
-        """Compare the last days with the server; land what differs, with what is not there any more."""
-        start = now - timedelta(seconds=self._server.reconcile.window)
+    def _are_loaded(self) -> bool:
+        """Whether all pages of the server are loaded: one that came to be loaded after a comparison could bring back what was deleted before it."""
+        with self._platform.database.connection() as connection:
+            waiting = sensorthings.waiting(connection, self._server.name)
+        for arrival in waiting:
+            self._pulled.add(load_file(self._platform, arrival))
+        with self._platform.database.connection() as connection:
+            left = sensorthings.waiting(connection, self._server.name)
+        if left:
+            log.warning("%s is not compared with what is stored of it until its pages %s are loaded", self._server.name, left)
+        return not left
+
+    def reconcile(self, since: datetime, now: datetime) -> None:
+        """Compare the last days before the last comparison, and what came since, with the server; land what differs, and what is there no more."""
+        start = min(since, now) - timedelta(seconds=self._server.reconcile.window)
         while start < now:
             end = min(start + _DAY, now)
             self._compare(start, end)
@@ -438,6 +453,10 @@ class _Pull:
             # rows may slip between pages that are counted off while others are deleted: what is missing must be missing twice
             again = self._window(head, names, start, end)[0].within(begin, until)
             missing = missing[np.isin(ours.code(begin, until)[missing], again.code(begin, until), invert=True)]
+        if len(changed) or len(missing):
+            with self._platform.database.connection() as connection:
+                said, ended = sensorthings.taken_back(connection, self._server.prefix, names, start + margin, end - margin)
+            changed, missing = _news(theirs, changed, ours, said), _news(ours, missing, ours, ended)
         if not len(changed) and not len(missing):
             return
         used = sorted(set(theirs.answer[changed].tolist()))
@@ -541,6 +560,16 @@ def _difference(theirs: _Theirs, ours: sensorthings.Stored, begin: int, until: i
     is_same &= np.array([one == other for one, other in zip(theirs.qualifier[both], ours.qualifier[at[both]], strict=True)], dtype=np.bool_)
     is_changed[both] = ~is_same & ours.is_theirs[at[both]]
     return np.flatnonzero(is_changed), np.flatnonzero(ours.is_theirs & np.isin(stored, code, invert=True))
+
+
+def _news(of: _Theirs | sensorthings.Stored, rows: NDArray[np.intp], ours: sensorthings.Stored, taken_back: Mapping[Word, int]) -> NDArray[np.intp]:
+    """The rows that were not taken back by an operator, or of whose time something else was stored since."""
+    if not taken_back:
+        return rows
+    stored = dict(zip(zip(ours.series.tolist(), ours.micros.tolist(), strict=True), ours.change.tolist(), strict=True))
+    times = list(zip(of.series[rows].tolist(), of.micros[rows].tolist(), strict=True))
+    words = [(*time, repr(value), word) for time, value, word in zip(times, of.value[rows].tolist(), of.qualifier[rows].tolist(), strict=True)]
+    return rows[[stored.get(time, 0) > taken_back.get(word, -1) for time, word in zip(times, words, strict=True)]]
 
 
 def _by_series(names: Sequence[str], series: Int64Array, micros: Int64Array) -> dict[str, list[int]]:
