@@ -9,6 +9,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -48,13 +49,16 @@ def server() -> Iterator[DatabaseServer]:
 
 @pytest.fixture(scope="session")
 def template_database(server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a migrated database that is copied for each test; nobody may stay connected to it."""
+    """Name of a migrated database that is copied for each test; nobody may stay connected to it.
+
+    Its partitions begin with 2000: those of 50 years more would be copied with every database and looked at by every plan.
+    """
     from water_pipelines.storage.marts import define_marts
     from water_pipelines.storage.migrate import migrate
 
     name = f"{_SESSION}_template"
     server.ensure_database(name)
-    migrate(server.url(name))
+    migrate(server.url(name), first_day=date(2000, 1, 1))
     define_marts(server.url(name), tmp_path_factory.mktemp("dbt"))
     yield name
     _drop(server, name)
