@@ -19,6 +19,9 @@ from psycopg import sql
 from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.storage.server import DatabaseServer, EmbeddedServer, ExternalServer
 
+FIRST_DAY = date(2000, 1, 1)
+"""Of the databases that tests are given: the partitions of 50 years more would be copied with each, and looked at by every plan."""
+
 _SESSION = f"water_test_{secrets.token_hex(4)}"
 _numbers = itertools.count(1)
 
@@ -49,16 +52,13 @@ def server() -> Iterator[DatabaseServer]:
 
 @pytest.fixture(scope="session")
 def template_database(server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a migrated database that is copied for each test; nobody may stay connected to it.
-
-    Its partitions begin with 2000: those of 50 years more would be copied with every database and looked at by every plan.
-    """
+    """Name of a migrated database that is copied for each test; nobody may stay connected to it."""
     from water_pipelines.storage.marts import define_marts
     from water_pipelines.storage.migrate import migrate
 
     name = f"{_SESSION}_template"
     server.ensure_database(name)
-    migrate(server.url(name), first_day=date(2000, 1, 1))
+    migrate(server.url(name), first_day=FIRST_DAY)
     define_marts(server.url(name), tmp_path_factory.mktemp("dbt"))
     yield name
     _drop(server, name)

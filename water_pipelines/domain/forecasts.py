@@ -23,6 +23,9 @@ LEADS = 168
 HISTORY = np.timedelta64(56 * 24, "h")
 """A forecast of whatever kind looks no further back than this from its issue time; training looks at all that it is given."""
 
+LEAST_KNOWN = np.timedelta64(24 + 168 - 2, "h")
+"""No forecast is without an hour this far back: 24 errors against hours of a week before, and a change of the clocks."""
+
 HOUR = np.timedelta64(1, "h")
 _WEEK = 168
 _EAST, _WEST = 15, 13  # hours that a local clock may be ahead of or behind UTC, with one to spare

@@ -69,12 +69,15 @@ def not_logged(connection: Connection, limit: int) -> list[Unlogged]:
 
 
 def logged(connection: Connection, units: Sequence[Unlogged]) -> None:
-    """Note that Dagster knows of these units, unless they were computed again meanwhile."""
+    """Note that Dagster knows of these units, unless they are computed again meanwhile: nobody is waited for, and so nobody locked against."""
     connection.execute(
         """
-        update core.computed as c set logged_at = clock_timestamp()
-        from unnest(%s::text[], %s::text[], %s::bigint[]) as t(asset, unit, read)
-        where c.asset = t.asset and c.unit = t.unit and c.read = t.read
+        with free as (
+            select c.asset, c.unit from core.computed as c join unnest(%s::text[], %s::text[], %s::bigint[]) as t(asset, unit, read)
+            on c.asset = t.asset and c.unit = t.unit and c.read = t.read
+            for update of c skip locked
+        )
+        update core.computed as c set logged_at = clock_timestamp() from free where c.asset = free.asset and c.unit = free.unit
         """,
         ([u.asset for u in units], [u.unit for u in units], [u.read for u in units]),
     )

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from psycopg import sql
 
-from water_pipelines.domain.forecasts import HOUR, QUANTILES, Forecast, Hourly
+from water_pipelines.domain.forecasts import HISTORY, HOUR, LEAST_KNOWN, QUANTILES, Forecast, Hourly
 from water_pipelines.domain.scores import Scores
 from water_pipelines.domain.series import Int32Array, TimeArray
 from water_pipelines.storage.copy import copy_arrays
@@ -51,6 +51,11 @@ where not exists (
     select from core.forecast as f
     where f.series_id = a.series_id and f.issued_at = a.day::timestamp at time zone 'UTC'
     and f.issued_at between {first}::timestamptz and {last}::timestamptz
+)
+and exists (
+    select from mart.metric_hourly as m where m.series_id = a.series_id and m.count > 0
+    and m.start_at >= a.day::timestamp at time zone 'UTC' - {history}::interval
+    and m.start_at <= a.day::timestamp at time zone 'UTC' - {least}::interval
 )
 order by a.day, a.series_id
 """
@@ -108,6 +113,8 @@ def read_hourly(snapshot: Snapshot, windows: Sequence[Window]) -> Hourly:
 def waiting(connection: Connection, days: Sequence[str], today: str | None, weeks: int) -> list[tuple[int, np.datetime64]]:
     """(series, issue day) pairs that were never forecast and should be: of the present day, and of the last weeks of each series.
 
+    Days of which too little is known for any forecast are left out, as far as an hour can tell.
+
     Parameters
     ----------
     days : the issue days asked about.
@@ -116,7 +123,15 @@ def waiting(connection: Connection, days: Sequence[str], today: str | None, week
     """
     if not days:
         return []
-    query = sql.SQL(_WAITING).format(days=list(days), today=today, weeks=weeks, first=f"{min(days)}T00:00Z", last=f"{max(days)}T00:00Z")
+    query = sql.SQL(_WAITING).format(
+        days=list(days),
+        today=today,
+        weeks=weeks,
+        first=f"{min(days)}T00:00Z",
+        last=f"{max(days)}T00:00Z",
+        history=HISTORY.item(),
+        least=LEAST_KNOWN.item(),
+    )
     return [(series_id, np.datetime64(day, "D")) for series_id, day in connection.execute(query)]
 
 

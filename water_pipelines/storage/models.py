@@ -21,16 +21,12 @@ _LACKING = """
 with wanted as (
     select cutoff_at, (cutoff_at at time zone 'UTC')::date as cutoff_on from unnest(%(cutoffs)s::timestamptz[]) as cutoff_at
 ),
-known as (
-    select w.cutoff_at, l.series_id, max(load.arrival) as arrival
+known as ( -- what is stored now, and which files in force speak of it: neither depends on the order of loading
+    select w.cutoff_at, w.cutoff_on, e.series_id
     from wanted as w
-    join raw.load_day as l on l.day < w.cutoff_on and l.day >= w.cutoff_on - %(window_days)s::int
-    join raw.load as load using (load_id)
-    join raw.source_file as f on f.arrival = load.arrival
-    where l.new + l.changed + l.unchanged > 0
-        and f.withdrawn_at is null -- else it would depend on whether what is superseded had been loaded before
-    group by w.cutoff_at, l.series_id
-    having count(distinct l.day) >= %(least_days)s
+    join core.evaluation as e on e.day < w.cutoff_on and e.day >= w.cutoff_on - %(window_days)s::int
+    group by w.cutoff_at, w.cutoff_on, e.series_id
+    having count(*) >= %(least_days)s
 )
 select k.cutoff_at, s.property, s.series_id
 from known as k
@@ -39,7 +35,13 @@ where not exists (
     select from core.model_version as v
     where v.kind = %(kind)s and v.cutoff_at = k.cutoff_at and v.scope = s.property and (
         exists (select from core.model_series as m where m.model_id = v.model_id and m.series_id = s.series_id)
-        or v.arrival > k.arrival and v.summary -> 'without' ? s.natural_id
+        or v.summary -> 'without' ? s.natural_id and not exists (
+            select from raw.load_day as l
+            join raw.load as load using (load_id)
+            join raw.source_file as f on f.arrival = load.arrival
+            where l.series_id = s.series_id and l.day < k.cutoff_on and l.day >= k.cutoff_on - %(window_days)s::int
+                and load.arrival > v.arrival and f.withdrawn_at is null
+        )
     )
 )
 order by k.cutoff_at, s.property, s.series_id
@@ -82,8 +84,8 @@ def one_trainer(connection: Connection) -> None:
 def lacking(connection: Connection, kind: str, cutoffs: TimeArray, window_days: int, least_days: int) -> list[Lacking]:
     """Series with values on enough days of a cut-off's window that no model of that cut-off covers.
 
-    A series from which nothing could be learned is not asked for again until a file that arrived after the attempt brings it values
-    within the window.
+    Days count once their values are flagged. A series from which nothing could be learned is not asked for again until a file that arrived
+    after the attempt speaks of it within the window.
     """
     wanted = {"kind": kind, "cutoffs": [timestamp(each) for each in cutoffs], "window_days": window_days, "least_days": least_days}
     return [Lacking(*row) for row in connection.execute(_LACKING, wanted)]

@@ -14,7 +14,8 @@ from water_pipelines.orchestration.operations.inbox import empty_inbox
 from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.ticks import tick
 from water_pipelines.orchestration.resources import Platform
-from water_pipelines.orchestration.settle import settle
+from water_pipelines.orchestration.settle import SETTLED, compute_units, settle
+from water_pipelines.storage import stale
 from water_pipelines.storage.computed import Unlogged
 
 START = np.datetime64("2026-01-05T00:00", "us")
@@ -46,6 +47,13 @@ def tick_at(platform: Platform, time: str) -> None:
     """Let the clock reach a time (UTC)."""
     file = tick(platform, datetime.fromisoformat(time).replace(tzinfo=UTC))
     load_file(platform, file.arrival)
+
+
+def flagged(platform: Platform) -> None:
+    """Flag what is not flagged, and nothing else."""
+    with platform.database.connection() as connection:
+        units = stale.units(connection, "core/observation_flag")
+    compute_units(platform, "core/observation_flag", SETTLED["core/observation_flag"].units(units))
 
 
 def settled(platform: Platform) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from water_pipelines.orchestration.assets.forecasts import forecast
 from water_pipelines.orchestration.io import NoPickles
 from water_pipelines.orchestration.operations import acts
 from water_pipelines.orchestration.operations.inbox import empty_inbox
+from water_pipelines.orchestration.operations.issuing import due_among
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.settings import Settings
@@ -144,6 +145,19 @@ def test_an_outage_leaves_no_hole(demo: Platform) -> None:
     settled(demo)
     query = f"select issued_at::date::text, kind from core.forecast where issued_at > '{TODAY}T00:00Z' and series_id = 1 group by 1, 2 order by 1"
     assert rows(demo, query) == [(str(TODAY + n), "hindcast") for n in range(1, 5)] + [(str(TODAY + 5), "issue")]
+
+
+def test_a_series_that_goes_on_after_a_gap_is_hindcast_within_it(platform: Platform) -> None:
+    """Three days without data lie before the hours that make them due; the first week's days cannot be forecast and are not due."""
+    time, value = demand(30)
+    day = ((time - START) / DAY).astype(int)
+    for name, kept in (("before", day < 20), ("after", day >= 23)):
+        load(platform, f"{name}.csv", "NORTH", time[kept], value[kept])
+        settled(platform)
+    issued = rows(platform, "select distinct (issued_at at time zone 'UTC')::date::text from core.forecast order by 1")
+    assert issued == [(str((START + n * DAY).astype("datetime64[D]")),) for n in range(8, 30)]
+    with platform.database.connection() as connection:
+        assert due_among(connection, [str((START + n * DAY).astype("datetime64[D]")) for n in range(30)]) == []
 
 
 def test_a_series_too_young_for_a_model_is_forecast_by_the_baseline(platform: Platform) -> None:

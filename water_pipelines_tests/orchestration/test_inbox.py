@@ -269,10 +269,10 @@ def test_of_files_that_fail_together_only_the_one_at_fault_fails(platform: Platf
 
 
 def test_poison_is_set_aside_and_leaves_nothing_on_the_disk(platform: Platform) -> None:
-    """Packed zeros, a zip with one bad member, a truncated workbook: each has its reason, their neighbour loads, the scratch is empty."""
+    """Packed zeros, a zip of which no member can be read, a truncated workbook: each has its reason, their neighbour loads, the scratch is empty."""
     bad_member = io.BytesIO()
     with zipfile.ZipFile(bad_member, "w") as archive:
-        archive.writestr("good.csv", CSV)
+        archive.writestr("manual.pdf", b"%PDF-1.7")
         archive.writestr("bad.csv", b"\x00\x01\x02" * 100)
     poison = {"zeros.csv.gz": gzip.compress(bytes(64 << 20)), "member.zip": bad_member.getvalue(), "cut.xlsx": b"PK\x03\x04" + bytes(26) + b"xl/"}
     for name, content in poison.items():
@@ -282,7 +282,7 @@ def test_poison_is_set_aside_and_leaves_nothing_on_the_disk(platform: Platform) 
     told = {file.name: (file.status, file.error) for file in files(platform)}
     assert told.pop("good.csv") == ("succeeded", None)
     assert {name: status for name, (status, _) in told.items()} == dict.fromkeys(poison, "quarantined")
-    assert "bad.csv" in (told["member.zip"][1] or "")
+    assert "manual.pdf" in (told["member.zip"][1] or "")
     assert all(len(error or "") > 20 for _, error in told.values())
     assert one(platform, "select count(*) from core.observation") == 2
     assert list((platform.settings.home / "scratch").iterdir()) == []

@@ -18,19 +18,21 @@ from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.operations.models import open_bands
 from water_pipelines.orchestration.operations.training import retrain, train
 from water_pipelines.orchestration.resources import Platform
+from water_pipelines.orchestration.settle import compute_units
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.facts import ChampionFact, Decision
 from water_pipelines.storage import champions
-from water_pipelines_tests.orchestration.histories import DAY, START, WEEK, demand, load, rows
+from water_pipelines_tests.orchestration.histories import DAY, START, WEEK, demand, flagged, load, rows
 from water_pipelines_tests.orchestration.test_acts import AT, arrival_of
 
 CUTOFF = START + 8 * WEEK
 
 
 def history(platform: Platform) -> None:
-    """Nine weeks of two districts, loaded and not settled."""
+    """Nine weeks of two districts, loaded and flagged, and not settled beyond that."""
     for seed, name in enumerate(("NORTH", "SOUTH")):
         load(platform, f"{name}.csv", name, *demand(63, seed=seed))
+    flagged(platform)
 
 
 def test_a_cut_off_is_trained_once(platform: Platform) -> None:
@@ -53,12 +55,26 @@ def test_a_series_of_which_nothing_can_be_learned_is_tried_again_only_with_new_d
     history(platform)
     time, value = demand(63)
     load(platform, "still.csv", "STILL", time, np.full_like(value, 7.0))
+    flagged(platform)
     assert train(platform, "band", np.array([CUTOFF])) == 1
     assert rows(platform, "select summary -> 'without' from core.model_version") == [(["STILL/flow"],)]
     assert train(platform, "band", np.array([CUTOFF])) == 0
     load(platform, "moves.csv", "STILL", time, value)
+    flagged(platform)
     assert train(platform, "band", np.array([CUTOFF])) == 1
     assert rows(platform, "select version, summary -> 'series' from core.model_version order by 1") == [(1, 2), (2, 1)]
+
+
+def test_late_data_that_makes_a_series_known_well_enough_trains_the_later_bands(platform: Platform) -> None:
+    """Fifteen days before a cut-off are too few for it; ten more that come late make it, though no day that uses it changed."""
+    time, value = demand(84)
+    day = ((time - START) / DAY).astype(int)
+    trained = f"select count(*) from core.model_version where cutoff_at = '{START + 11 * WEEK}Z'"
+    for name, kept in (("early", (day < 15) | (day >= 80)), ("late", (day >= 20) & (day < 30))):
+        load(platform, f"{name}.csv", "NORTH", time[kept], value[kept])
+        flagged(platform)
+        compute_units(platform, "core/anomaly", np.unique(time[kept].astype("datetime64[D]")))
+        assert rows(platform, trained) == [(int(name == "late"),)]
 
 
 def test_what_is_withdrawn_is_not_trained(platform: Platform) -> None:
@@ -66,7 +82,9 @@ def test_what_is_withdrawn_is_not_trained(platform: Platform) -> None:
     history(platform)
     time, value = demand(63)
     load(platform, "still.csv", "STILL", time, np.full_like(value, 7.0))
+    flagged(platform)
     acts.do(platform, acts.withdrawal(platform, [arrival_of(platform, "still.csv")], reason="mistaken", at=AT))
+    flagged(platform)
     assert train(platform, "band", np.array([CUTOFF])) == 1
     assert rows(platform, "select summary -> 'without' from core.model_version") == [([],)]
 

@@ -13,7 +13,7 @@ import numpy as np
 from water_pipelines.domain.anomalies import ANOMALY_REACH, Segments, find_segments
 from water_pipelines.domain.bands import WINDOW, Bands, latest_before
 from water_pipelines.domain.cutoffs import WEEK, cutoffs_of, last_cutoff
-from water_pipelines.domain.reach import DAY, Reach, margin
+from water_pipelines.domain.reach import DAY, Reach, affected_days, margin
 from water_pipelines.domain.series import Int32Array, TimeArray
 from water_pipelines.orchestration.columns import column_schema
 from water_pipelines.orchestration.operations.models import Opened, open_bands
@@ -25,7 +25,8 @@ from water_pipelines.storage import anomalies, observations, series, ticks
 from water_pipelines.storage.database import Connection, Snapshot
 from water_pipelines.storage.staging import Staged
 
-_DESCRIBED = ANOMALY_REACH | Reach(WINDOW + WEEK, np.timedelta64(0, "us"))
+_LEARNT = Reach(WINDOW + WEEK, np.timedelta64(0, "us"))
+_DESCRIBED = ANOMALY_REACH | _LEARNT
 
 
 class _Opens(Protocol):
@@ -33,8 +34,12 @@ class _Opens(Protocol):
 
 
 def _train_bands(platform: Platform, days: Days) -> dict[str, Any]:
-    """Train the bands of the cut-offs that the days, and the evenings before them, are judged by."""
-    train(platform, "band", cutoffs_of(np.concatenate([days, days - DAY])))
+    """Train what is missing of the bands that the days, and the evenings before them, are judged by, and of those that learn from the days.
+
+    A series may have enough days for a later band only now.
+    """
+    midnights = days.astype("datetime64[us]")
+    train(platform, "band", cutoffs_of(np.concatenate([affected_days(midnights, midnights, _LEARNT), days - DAY])))
     return {"opens": partial(open_bands, platform)}
 
 

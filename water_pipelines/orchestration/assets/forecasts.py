@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from water_pipelines.domain.forecasts import HISTORY
 from water_pipelines.domain.reach import SAME_DAY, Reach, margin
 from water_pipelines.domain.scores import joined, score
 from water_pipelines.orchestration.columns import column_schema
-from water_pipelines.orchestration.operations.issuing import due_among, issue
+from water_pipelines.orchestration.operations.issuing import ISSUED_FROM, due_among, issue
 from water_pipelines.orchestration.partitions import by_day
 from water_pipelines.orchestration.plots import forecast_fan
 from water_pipelines.orchestration.resources import Platform
@@ -36,8 +35,8 @@ def _fan(snapshot: Snapshot, days: Days) -> dict[str, Any]:
 
 @settled(
     key=["core", "forecast"],
-    # a day that too little was known for becomes due when the history before it is completed
-    reads={"mart/metric_hourly": Dependency(Reach(HISTORY, np.timedelta64(0, "us")), only=due_among), "core/model_version": IN_ORDER},
+    # a day that too little was known for becomes due when the history before it is completed, or when its series goes on after it
+    reads={"mart/metric_hourly": Dependency(ISSUED_FROM, only=due_among), "core/model_version": IN_ORDER},
     partitions_def=by_day,
     prepare=_issue,
     follows_clock=Dependency(SAME_DAY, only=due_among),

@@ -33,6 +33,8 @@ from water_pipelines.storage.series import Series
 
 _LOOKS_BACK = Reach(HISTORY, np.timedelta64(0, "us"))
 _WEEKS = Settings().hindcast_weeks
+ISSUED_FROM = Reach(HISTORY, np.timedelta64(7 * _WEEKS, "D"))
+"""Back: what a forecast is made from. Ahead: an hour at the end of a series makes due the days of the weeks before it."""
 
 
 @dataclass(frozen=True)
