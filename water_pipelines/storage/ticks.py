@@ -21,16 +21,14 @@ select coalesce(
 def note(connection: Connection, arrival: int, at: datetime, readers: Sequence[Edge]) -> None:
     """Note a tick, and mark stale what reads the time from the tick before it to its own; call it with the clock held.
 
-    The first one changes as of when everything that is stored is judged, also what lies after it.
+    Before the first tick lies everything that is stored.
     """
-    last, until = latest(connection), instant(at)
-    if last is None:
-        last, stored = _first_day(connection), as_of(connection)
-        until = until if stored is None else max(until, stored)
+    last = latest(connection) or _first_day(connection)
     connection.execute(
         "insert into core.tick (tick_at, arrival, since) values (%s, %s, core.this_change()) on conflict (tick_at) do nothing", (at, arrival)
     )
-    mark_readers(connection, readers, np.array([instant(min(last or at, at))]), np.array([until]))
+    first, end = (np.array([instant(time)]) for time in (min(last or at, at), at))
+    mark_readers(connection, readers, first, end)
 
 
 def _first_day(connection: Connection) -> datetime | None:

@@ -73,14 +73,8 @@ select coalesce(
     (select max(b.tick_at) from core.tick as b where b.since < t.since),
     (select min(d.day)::timestamp at time zone 'UTC' from raw.load_day as d join raw.load as l using (load_id) where l.change < t.since),
     t.tick_at
-), case when exists (select from core.tick as b where b.since < t.since) then t.tick_at else greatest(t.tick_at, (
-    select max(time) from (
-        select o.time from core.observation as o join raw.load as l using (load_id) where l.change < t.since
-        union all select o.time from history.observation as o join raw.load as l using (load_id) where l.change < t.since and o.until >= t.since
-    ) as stored
-)) end from core.tick as t where t.since > %(after)s and t.since <= %(until)s
+), t.tick_at from core.tick as t where t.since > %(after)s and t.since <= %(until)s
 """
-"""From the tick before, or from what is stored before the first one; up to the tick itself, or to the last of what is stored before the first one."""
 _ISSUED = "select distinct (issued_at at time zone 'UTC')::date, bool_or(since > %(after)s and since <= %(until)s) from core.forecast group by 1"
 _BANDS = "select distinct cutoff_at from core.model_version where kind = 'band' and since > %(after)s and since <= %(until)s"
 
@@ -146,7 +140,7 @@ class Affected:
         return [row[0] for row in self._rows(_OBSERVATIONS)]
 
     def _ticks(self) -> list[tuple[datetime, datetime]]:
-        return [(min(last, until), until) for last, until in self._rows(_TICKS)]
+        return [(min(last, at), at) for last, at in self._rows(_TICKS)]
 
     def _days(self, query: str) -> set[date]:
         return {row[0] for row in self._rows(query)}
