@@ -87,12 +87,7 @@ def load(database: Database, files: Sequence[ArgoFile], edges: Sequence[Edge]) -
     with database.connection() as connection:
         connection.execute("select pg_advisory_xact_lock(%s)", (_ONE_LOADER,))
         work = _Load(connection)
-        for each in files:
-            work.see(each)
-        work.choose()
-        for each in files:
-            work.copy_levels(each)
-        work.flush()
+        work.take(files)
         change = database.take_number(connection, "argo")
         work.write(change)
         mark_readers_of_numbers(connection, edges, [str(wmo) for wmo in sorted(work.touched)])
@@ -126,13 +121,7 @@ def withdraw(
     """
     connection.execute("select pg_advisory_xact_lock(%s)", (_ONE_LOADER,))
     work = _Load(connection, leaving=arrivals)
-    files = [reread(arrival) for arrival in work.remaining()]
-    for each in files:
-        work.see(each)
-    work.choose()
-    for each in files:
-        work.copy_levels(each)
-    work.flush()
+    work.take([reread(arrival) for arrival in work.remaining()])
     change = database.take_number(connection, "withdraw")
     work.write(change)
     mark_readers_of_numbers(connection, edges, [str(wmo) for wmo in sorted(work.touched)])
@@ -220,6 +209,15 @@ class _Load:
         self._changed: set[Key] = set()
         self._numbers: dict[tuple[int, str], dict[tuple[int, int, str], int]] = {}
         self._parameters: dict[str, int] = dict(connection.execute("select name, parameter_id from core.argo_parameter").fetchall())
+
+    def take(self, files: Sequence[ArgoFile]) -> None:
+        """Take up what files say, in the order of arrival, and copy in the levels of the casts that become current."""
+        for each in files:
+            self.see(each)
+        self.choose()
+        for each in files:
+            self.copy_levels(each)
+        self.flush()
 
     def see(self, each: ArgoFile) -> None:
         """Note which casts and floats a file speaks of."""

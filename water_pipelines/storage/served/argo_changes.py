@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import sql
 
-from water_pipelines.storage.served.reading import Reading, UnknownChange
+from water_pipelines.storage.served.reading import Reading, require_made
 
 _CHANGES = """
 with asked as (
@@ -54,8 +54,7 @@ def page(reading: Reading, since: int, limit: int) -> tuple[list[dict[str, Any]]
     UnknownChange
         `since` was not made yet: it was given by a database that was restored from an earlier state, or rebuilt, since.
     """
-    if reading.is_current and since > reading.number:
-        raise UnknownChange(f"there is no change {since} yet: the database was restored or rebuilt; make a new copy, from since=0 on")
+    require_made(reading, since)
     asked = {"since": since, "upto": reading.number, "limit": limit}
     found = reading.row(sql.SQL(_NEXT), {**asked, "limit": limit + 1})
     assert found is not None

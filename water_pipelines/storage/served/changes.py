@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from water_pipelines.storage.claims import series_uuid
-from water_pipelines.storage.served.reading import Reading, UnknownChange
+from water_pipelines.storage.served.reading import Reading, require_made
 
 _LAST = """
 select max(n) as last, count(*) as found from (
@@ -36,8 +36,7 @@ def page(reading: Reading, since: int, limit: int) -> tuple[list[dict[str, Any]]
     UnknownChange
         `since` was not made yet: it was given by a database that was restored from an earlier state, or rebuilt, since.
     """
-    if reading.is_current and since > reading.number:
-        raise UnknownChange(f"there is no change {since} yet: the database was restored or rebuilt; make a new copy, from since=0 on")
+    require_made(reading, since)
     known = {"since": since, "upto": reading.number}
     last = _last(reading, known, limit)
     found = reading.rows(sql.SQL(_CHANGES), {**known, "upto": reading.number if last is None else last})

@@ -127,6 +127,12 @@ def reading(database: Database, as_of: int | datetime | None = None) -> Iterator
         raise Unavailable(f"the database does not answer: {_first_line(error)}") from error
 
 
+def require_made(reading: Reading, since: int) -> None:
+    """Raise `UnknownChange` where a copy of the data stands at a change that was not made yet: the database is an earlier state, or rebuilt."""
+    if reading.is_current and since > reading.number:
+        raise UnknownChange(f"there is no change {since} yet: the database was restored or rebuilt; make a new copy, from since=0 on")
+
+
 def _latest(connection: Connection) -> int:
     row = connection.execute("select n from core.clock").fetchone()
     assert row is not None
