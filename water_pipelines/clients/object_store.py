@@ -284,7 +284,8 @@ class LocalStore:
                 return  # a listing of what is not there is empty
         for name in found:
             key = folder + name
-            if is_hidden(key.rstrip("/")) or not (key.startswith(prefix) or prefix.startswith(key)):
+            is_passed = key <= start_after and not (name.endswith("/") and start_after.startswith(key))
+            if is_passed or is_hidden(key.rstrip("/")) or not (key.startswith(prefix) or prefix.startswith(key)):
                 continue
             try:
                 key.encode("utf-8")
@@ -292,9 +293,8 @@ class LocalStore:
                 log.warning("%r in the object store is not named in UTF-8 and is left alone; rename it", os.fsencode(key))
                 continue
             if name.endswith("/"):
-                if key > start_after or start_after.startswith(key):
-                    yield from self._walk(key, prefix, start_after)
-            elif key > start_after:
+                yield from self._walk(key, prefix, start_after)
+            else:
                 try:
                     yield self.info(key)
                 except (ObjectMissing, InvalidKey):

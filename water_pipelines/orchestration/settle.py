@@ -182,9 +182,16 @@ def clocked(connection: Connection) -> list[Edge]:
 
 
 def in_order() -> list[Settled]:
-    """The derived assets, each after those that it reads."""
+    """The derived assets, each after those that it reads; what has to be prepared, which may take long, as late as that allows."""
     order = TopologicalSorter({key: [asset for asset in each.reads if asset in SETTLED] for key, each in SETTLED.items()})
-    return [SETTLED[key] for key in order.static_order()]
+    order.prepare()
+    ready: list[Settled] = []
+    found: list[Settled] = []
+    while order.is_active():
+        ready = sorted([*ready, *(SETTLED[key] for key in order.get_ready())], key=lambda each: each.prepare is not None)
+        found.append(ready.pop(0))
+        order.done(found[-1].key)
+    return found
 
 
 def chunks(platform: Platform, units: Units, numbered: Numbered | None = None) -> Iterator[Units]:

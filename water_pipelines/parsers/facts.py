@@ -46,6 +46,7 @@ class Trained:
 
     Parameters
     ----------
+    cutoff_at : nothing at or after it was used.
     scope : the observed property whose series it covers.
     version : 1, or more where series of the scope came after the first.
     series : natural ids, aligned with the model's own series.
@@ -53,6 +54,7 @@ class Trained:
     model : the model's own bytes.
     """
 
+    cutoff_at: datetime
     scope: str
     version: int
     series: Sequence[str]
@@ -62,39 +64,40 @@ class Trained:
 
 @dataclass(frozen=True)
 class ModelFact:
-    """Models of a kind that were trained together at a cut-off.
+    """Models of a kind that were trained together, at one cut-off or at several.
 
     Parameters
     ----------
     kind : 'band' or 'ridge'.
-    cutoff_at : nothing at or after it was used.
     read : the change as of which the data was read.
-    models : one a scope.
+    models : one a cut-off and scope.
     """
 
     kind: str
-    cutoff_at: datetime
     read: int
     models: Sequence[Trained]
 
     def uuid(self, model: Trained) -> UUID:
         """The id by which a model is known outside and to other facts."""
-        return uuid5(_MODELS, "\n".join((self.kind, model.scope, self.cutoff_at.isoformat(), str(model.version))))
+        return uuid5(_MODELS, "\n".join((self.kind, model.scope, model.cutoff_at.isoformat(), str(model.version))))
 
     def to_bytes(self) -> bytes:
         """One archive of arrays: the words as JSON, and each model by its place."""
-        said = [{"scope": each.scope, "version": each.version, "series": each.series, "without": each.without} for each in self.models]
-        words = orjson.dumps({"kind": self.kind, "cutoff_at": self.cutoff_at, "read": self.read, "models": said})
+        said = [{name: getattr(each, name) for name in ("cutoff_at", "scope", "version", "series", "without")} for each in self.models]
+        words = orjson.dumps({"kind": self.kind, "read": self.read, "models": said})
         return to_npz({"words": _array(words), **{f"model_{place}": _array(each.model) for place, each in enumerate(self.models)}})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ModelFact:
-        """The fact that `to_bytes` wrote; `UnreadableFile` where it is something else."""
+        """The fact that `to_bytes` wrote, or that landed when all models of an object had one cut-off; else `UnreadableFile`."""
         try:
             arrays = from_npz(data)
             words: dict[str, Any] = orjson.loads(arrays["words"].tobytes())
-            models = [Trained(**each, model=arrays[f"model_{place}"].tobytes()) for place, each in enumerate(words["models"])]
-            return cls(words["kind"], datetime.fromisoformat(words["cutoff_at"]), words["read"], models)
+            models = []
+            for place, each in enumerate(words["models"]):
+                cutoff_at = datetime.fromisoformat(each.pop("cutoff_at", words.get("cutoff_at")))
+                models.append(Trained(cutoff_at, **each, model=arrays[f"model_{place}"].tobytes()))
+            return cls(words["kind"], words["read"], models)
         except (ValueError, KeyError, TypeError) as error:
             raise UnreadableFile(f"it holds no trained models of this platform: {error}") from error
 

@@ -17,23 +17,28 @@ select coalesce(
 )
 """
 
+_STORED = """
+select min(day)::timestamp at time zone 'UTC', (max(day) + 1)::timestamp at time zone 'UTC' - interval '1 microsecond' from raw.load_day
+"""
+
 
 def note(connection: Connection, arrival: int, at: datetime, readers: Sequence[Edge]) -> None:
     """Note a tick, and mark stale what reads the time from the tick before it to its own; call it with the clock held.
 
-    Before the first tick lies everything that is stored.
+    The first one changes as of when all days that are stored are judged, also those after it.
     """
-    last = latest(connection) or _first_day(connection)
+    since = latest(connection)
+    first, end = (since, at) if since else _stored(connection, at)
     connection.execute(
         "insert into core.tick (tick_at, arrival, since) values (%s, %s, core.this_change()) on conflict (tick_at) do nothing", (at, arrival)
     )
-    first, end = (np.array([instant(time)]) for time in (min(last or at, at), at))
-    mark_readers(connection, readers, first, end)
+    mark_readers(connection, readers, np.array([instant(min(first, at))]), np.array([instant(max(end, at))]))
 
 
-def _first_day(connection: Connection) -> datetime | None:
-    row = connection.execute("select min(day)::timestamp at time zone 'UTC' from raw.load_day").fetchone()
-    return row[0] if row else None
+def _stored(connection: Connection, at: datetime) -> tuple[datetime, datetime]:
+    """From the start of the first day that any file speaks of to the last one's end; a time where none does."""
+    row = connection.execute(_STORED).fetchone()
+    return row if row and row[0] else (at, at)
 
 
 def latest(connection: Connection) -> datetime | None:

@@ -69,11 +69,14 @@ select distinct d.day from core.rule_set as r join raw.load as l on l.change <= 
 where r.since > %(after)s and r.since <= %(until)s
 """
 _TICKS = """
-select coalesce(
-    (select max(b.tick_at) from core.tick as b where b.since < t.since),
-    (select min(d.day)::timestamp at time zone 'UTC' from raw.load_day as d join raw.load as l using (load_id) where l.change < t.since),
-    t.tick_at
-), t.tick_at from core.tick as t where t.since > %(after)s and t.since <= %(until)s
+select coalesce(b.tick_at, d.first_at, t.tick_at), case when b.tick_at is null then greatest(d.end_at, t.tick_at) else t.tick_at end
+from core.tick as t,
+    lateral (select max(tick_at) as tick_at from core.tick where since < t.since) as b,
+    lateral ( -- without a tick, what was stored said as of when all of it is judged
+        select min(day)::timestamp at time zone 'UTC' as first_at, max(day)::timestamp at time zone 'UTC' + interval '86399.999999 s' as end_at
+        from raw.load_day join raw.load using (load_id) where change < t.since
+    ) as d
+where t.since > %(after)s and t.since <= %(until)s
 """
 _ISSUED = "select distinct (issued_at at time zone 'UTC')::date, bool_or(since > %(after)s and since <= %(until)s) from core.forecast group by 1"
 _BANDS = "select distinct cutoff_at from core.model_version where kind = 'band' and since > %(after)s and since <= %(until)s"

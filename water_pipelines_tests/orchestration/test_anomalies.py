@@ -89,6 +89,20 @@ def test_missing_data_is_judged_as_of_the_tick_from_before_midnight_on(platform:
     assert rows(platform, "select segments, status from core.anomaly_event where kind = 'missing_data'") == [(2, "open")]
 
 
+def test_a_first_tick_before_the_end_of_the_data_has_everything_judged_again(platform: Platform) -> None:
+    """Without a tick, what is missing is judged as of the last value; a tick that lies before it ends that, also for the days after it."""
+    for name, length in (("SHORT", 5), ("LONG", 9)):
+        load(platform, f"{name}.csv", name, *demand(length))
+    settled(platform)
+    days = np.unique((START + np.arange(9) * DAY).astype("datetime64[D]"))
+    query = "select count(*) > 0 from core.anomaly where kind = 'missing_data'"
+    assert rows(platform, query) == [(True,)]
+    tick_at(platform, str(START + 3 * DAY))
+    settled(platform)
+    assert rows(platform, query) == [(False,)]
+    assert sum(compute_units(platform, "core/anomaly", days).written.values()) == 0
+
+
 def test_days_are_judged_by_the_last_band_before_them(platform: Platform) -> None:
     """Every judged segment names a band of the last Monday at or before its day, of its own series' property."""
     load(platform, "flow.csv", "DMA", *with_fault())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pytest
 
+from water_pipelines.domain.npz import to_npz
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines.parsers.facts import FORECAST_SCHEMA, ChampionFact, Decision, ForecastFact, ModelFact, Trained
 
@@ -15,8 +17,10 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def test_models_are_read_back_with_their_ids() -> None:
-    """Two scopes in one object: words, bytes and the UUIDs that follow from kind, scope, cut-off and version."""
-    fact = ModelFact("band", MONDAY, 7, [Trained("flow", 1, ["A/flow"], ["B/flow"], b"one"), Trained("stage", 2, ["C/stage"], [], b"two")])
+    """Two cut-offs in one object: words, bytes and the UUIDs that follow from kind, scope, cut-off and version."""
+    fact = ModelFact(
+        "band", 7, [Trained(MONDAY, "flow", 1, ["A/flow"], ["B/flow"], b"one"), Trained(MONDAY + timedelta(7), "flow", 1, ["C/flow"], [], b"two")]
+    )
     found = ModelFact.from_bytes(fact.to_bytes())
     assert found == fact
     assert len({fact.uuid(each) for each in fact.models}) == 2
@@ -25,8 +29,15 @@ def test_models_are_read_back_with_their_ids() -> None:
 
 def test_the_same_models_give_the_same_bytes() -> None:
     """Identity is the content's hash, so an attempt that is repeated lands nothing new."""
-    fact = ModelFact("band", MONDAY, 7, [Trained("flow", 1, ["A/flow"], [], b"one")])
+    fact = ModelFact("band", 7, [Trained(MONDAY, "flow", 1, ["A/flow"], [], b"one")])
     assert fact.to_bytes() == fact.to_bytes()
+
+
+def test_objects_of_one_cutoff_that_landed_before_are_still_read() -> None:
+    """What landed stays: then the cut-off was said once, of the whole object."""
+    words = {"kind": "band", "cutoff_at": MONDAY, "read": 7, "models": [{"scope": "flow", "version": 1, "series": ["A/flow"], "without": []}]}
+    arrays = {"words": np.frombuffer(orjson.dumps(words), np.uint8), "model_0": np.frombuffer(b"one", np.uint8)}
+    assert ModelFact.from_bytes(to_npz(arrays)) == ModelFact("band", 7, [Trained(MONDAY, "flow", 1, ["A/flow"], [], b"one")])
 
 
 def test_forecasts_are_read_back_to_the_bit() -> None:

@@ -45,6 +45,7 @@ def verified(platform: Platform, key: str, sha256: str) -> bytes:
 def load_model(platform: Platform, file: SourceFile) -> Loaded:
     """Add trained models and the series that they cover. Days that were judged without their bands are judged again."""
     fact = ModelFact.from_bytes(verified(platform, file.key, file.sha256))
+    cutoffs = sorted({each.cutoff_at for each in fact.models})
     with platform.database.connection() as connection:
         buried = tombstones.above(connection, file.arrival).series
         numbers = models.numbers_of(connection, (name for each in fact.models for name in each.series), buried)
@@ -56,7 +57,7 @@ def load_model(platform: Platform, file: SourceFile) -> Loaded:
                 uuid=fact.uuid(each),
                 kind=fact.kind,
                 scope=each.scope,
-                cutoff_at=fact.cutoff_at,
+                cutoff_at=each.cutoff_at,
                 version=each.version,
                 read=fact.read,
                 series_ids=[numbers[name] for name in each.series if name in numbers],
@@ -65,8 +66,9 @@ def load_model(platform: Platform, file: SourceFile) -> Loaded:
         if fact.kind == "band":
             # the neighbours of the week, too: a day is judged with the evening before it and the morning after it; and days without any
             # value near them, which nothing but a band calls missing
-            stale.mark(connection, "core/anomaly", ticks.reached(connection, _days(fact.cutoff_at - _DAY, fact.cutoff_at + _WEEK)))
-        counted = models.counts(connection, [fact.cutoff_at])
+            days = sorted({day for cutoff_at in cutoffs for day in _days(cutoff_at - _DAY, cutoff_at + _WEEK)})
+            stale.mark(connection, "core/anomaly", ticks.reached(connection, days))
+        counted = models.counts(connection, cutoffs)
         computed.note(platform.database, connection, "core/model_version", counted, change, change, None, None)
         source_files.succeed(connection, file.arrival, rows=len(fact.models), rejected=0)
     return Loaded(change, rows=len(fact.models), new=len(fact.models))

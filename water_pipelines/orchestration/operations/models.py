@@ -51,9 +51,9 @@ def _opened(platform: Platform, connection: Connection, kind: str, shape: type[M
     versions = models.of_cutoffs(connection, kind, cutoffs)
     covered = models.covered(connection, [each.model_id for each in versions])
     for (key, sha256), of_object in groupby(versions, key=lambda each: (each.object_key, each.sha256)):
-        trained = {(each.scope, each.version): each for each in ModelFact.from_bytes(verified(platform, key, sha256)).models}
+        trained = {(each.cutoff_at, each.scope, each.version): each for each in ModelFact.from_bytes(verified(platform, key, sha256)).models}
         for version in of_object:
-            each, numbers = trained[version.scope, version.version], covered[version.model_id]
+            each, numbers = trained[version.cutoff_at, version.scope, version.version], covered[version.model_id]
             is_kept = np.array([name in numbers for name in each.series], dtype=np.bool_)  # a series that was deleted has its part no more
             series_id = np.array([numbers[name] for name in each.series if name in numbers], dtype=np.int32)
             parts.setdefault(version.cutoff, []).append(_Part(version, series_id, taken(shape.from_bytes(each.model), is_kept)))

@@ -5,7 +5,7 @@ A cut-off is trained once for each series. Late data never changes a model: the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -34,6 +34,7 @@ from water_pipelines.storage.series import Series
 
 Data = TypeVar("Data")
 
+_OBJECT_BYTES, _OBJECT_MODELS = 1 << 20, 100
 _EVER_DAYS = 100_000
 _DAY = np.timedelta64(1, "D")
 _BAND_REACH = Reach(banding.WINDOW, np.timedelta64(0, "us"))
@@ -98,13 +99,25 @@ def train(platform: Platform, kind: str, cutoffs: TimeArray) -> int:
             if not lacking:
                 return 0
             lesson = _Lesson.of(platform, snapshot, kind, lacking)
-        for cutoff_at, missing in groupby(lacking, key=lambda each: each.cutoff_at):
-            trained = lesson.learn(cutoff_at, list(missing))
-            file = land_fact(platform, ModelFact(kind, cutoff_at, lesson.read, trained), "model", f"{kind}-{cutoff_at:%Y-%m-%d}.npz")
+        for trained in _together(lesson.learn(cutoff_at, list(missing)) for cutoff_at, missing in groupby(lacking, key=lambda each: each.cutoff_at)):
+            between = "-".join(dict.fromkeys(f"{each.cutoff_at:%Y%m%d}" for each in (trained[0], trained[-1])))
+            file = land_fact(platform, ModelFact(kind, lesson.read, trained), "model", f"{kind}-{between}.npz")
             if load_file(platform, file.arrival) is None:
                 raise RuntimeError(f"the models {file.name} were trained and could not be loaded: see job {file.job_id}, mend its cause and retry it")
             total += len(trained)
     return total
+
+
+def _together(of_cutoffs: Iterable[list[Trained]]) -> Iterator[list[Trained]]:
+    """The models of as many cut-offs as land as one object, in their order: a history of decades has thousands of small ones."""
+    some: list[Trained] = []
+    for trained in of_cutoffs:
+        some += trained
+        if sum(len(each.model) for each in some) >= _OBJECT_BYTES or len(some) >= _OBJECT_MODELS:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def retrain(platform: Platform) -> dict[str, int]:
@@ -154,7 +167,9 @@ class _Lesson:
             model: Any = together or self._fit(cutoff_at, [each.series_id for each in self.series.values() if each.observed_property == scope])
             kept = taken(model, np.isin(model.series, asked))
             version = self.versions.get((cutoff_at, scope), 0) + 1
-            trained.append(Trained(scope, version, self._names(kept.series), self._names(np.setdiff1d(asked, kept.series)), kept.to_bytes()))
+            trained.append(
+                Trained(cutoff_at, scope, version, self._names(kept.series), self._names(np.setdiff1d(asked, kept.series)), kept.to_bytes())
+            )
         return trained
 
     def _fit(self, cutoff_at: datetime, numbers: Sequence[int]) -> Bands | ForecastModel:
