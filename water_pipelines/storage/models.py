@@ -154,9 +154,9 @@ def numbers_of(connection: Connection, natural_ids: Iterable[str], without: Coll
     return known
 
 
-def ids_by_uuid(connection: Connection) -> dict[str, int]:
-    """The number of each model by its UUID."""
-    return dict(connection.execute("select uuid::text, model_id from core.model_version").fetchall())
+def ids_by_uuid(connection: Connection, uuids: Sequence[str]) -> dict[str, int]:
+    """The numbers of models by their UUIDs, of those that are known."""
+    return dict(connection.execute("select uuid::text, model_id from core.model_version where uuid = any(%s::uuid[])", (list(uuids),)).fetchall())
 
 
 def by_series(connection: Connection, kind: str, cutoff: np.datetime64) -> dict[int, str]:

@@ -83,8 +83,8 @@ def load_forecast(platform: Platform, file: SourceFile) -> Loaded:
     fact = ForecastFact.from_bytes(verified(platform, file.key, file.sha256))
     rows = fact.rows
     with platform.database.connection() as connection:
-        known = models.ids_by_uuid(connection)
         (names, series), (uuids, by), (kinds, kind) = (fact.coded(column) for column in ("series", "model_uuid", "model"))
+        known = models.ids_by_uuid(connection, uuids)
         numbers = models.numbers_of(connection, names, tombstones.above(connection, file.arrival).series)
         missing = [uuid for uuid in uuids if uuid not in known]
         if missing:
@@ -110,7 +110,7 @@ def load_champion(platform: Platform, file: SourceFile) -> Loaded:
     """Append decisions to the champion ledger."""
     fact = ChampionFact.from_bytes(verified(platform, file.key, file.sha256))
     with platform.database.connection() as connection:
-        known = models.ids_by_uuid(connection)
+        known = models.ids_by_uuid(connection, [each.model for each in fact.decisions if each.model])
         numbers = models.numbers_of(connection, (each.series for each in fact.decisions), tombstones.above(connection, file.arrival).series)
         change = platform.database.take_number(connection, "champion")
         decisions = [
