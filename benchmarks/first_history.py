@@ -1,7 +1,8 @@
 """Measure: the first load of a long history, and when Dagster knows of it.
 
 Not a race. A file of several series of decades is dropped; the figures are the seconds from the start of the load until its values are stored,
-until flags and metrics and then every derived table are served, and until Dagster was told of each computed day of each asset, through its own PostgreSQL storage.
+until flags and metrics and then every derived table are served, and until Dagster was told of each computed day of each asset, through its own
+PostgreSQL storage.
 """
 
 import argparse

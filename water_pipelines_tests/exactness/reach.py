@@ -69,7 +69,7 @@ select distinct d.day from core.rule_set as r join raw.load as l on l.change <= 
 where r.since > %(after)s and r.since <= %(until)s
 """
 _TICKS = """
-select coalesce(b.tick_at, d.first_at, t.tick_at), case when b.tick_at is null then greatest(d.end_at, t.tick_at) else t.tick_at end
+select coalesce(b.tick_at, least(d.first_at, t.tick_at)), case when b.tick_at is null then greatest(d.end_at, t.tick_at) else t.tick_at end
 from core.tick as t,
     lateral (select max(tick_at) as tick_at from core.tick where since < t.since) as b,
     lateral ( -- without a tick, what was stored said as of when all of it is judged
