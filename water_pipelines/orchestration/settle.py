@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Days = NDArray[np.datetime64]
 Numbers = NDArray[np.int64]
 Compute = Callable[..., Staged]
-Prepare = Callable[..., Mapping[str, Any]]
+Prepare = Callable[..., tuple[Mapping[str, Any], bool]]
 ReachOf = Callable[[Connection], Reach]
 UnitsOf = Callable[[Days, Days], Sequence[str]]
 
@@ -59,7 +59,7 @@ def _nothing(first: Days, last: Days) -> Sequence[str]:
 
 
 IN_ORDER = Dependency(SAME_DAY, units=_nothing)
-"""Reads what has to be settled first, but whose later changes change nothing: a fact that was made from it stands."""
+"""Reads what has to be settled first, but whose later changes change nothing: a fact that was made from it stands. What is stale waits until then."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ class Settled:
 
     Its units are days, unless they are `numbered`.
 
-    `prepare` makes, before the days are computed, what must have landed as a fact by then, such as the models of past cut-offs, and
-    gives what `compute` takes beside the snapshot, such as a reader of landed objects, as keyword arguments.
+    `prepare` makes, before the days are computed, what must have landed as a fact by then, such as the models of past cut-offs. It
+    gives what `compute` takes beside the snapshot, such as a reader of landed objects, as keyword arguments, and whether anything landed:
+    then it is asked again, until nothing is left to be made.
     """
 
     key: str
@@ -97,6 +98,11 @@ class Settled:
         if self.numbered:
             return np.sort(np.array(names, dtype=np.int64))
         return np.array(names, dtype="datetime64[D]")
+
+    @property
+    def first(self) -> list[str]:
+        """The assets that have to be settled before this one is computed."""
+        return [asset for asset, how in self.reads.items() if how is IN_ORDER]
 
     def every(self, connection: Connection, days: Days) -> Units:
         """All units there are: some days, or of a numbered asset its own numbers."""
@@ -204,12 +210,31 @@ def chunks(platform: Platform, units: Units, numbered: Numbered | None = None) -
 
 
 def compute_units(platform: Platform, asset: str, units: Units) -> Applied:
-    """Compute units of an asset and write the difference."""
+    """Compute units of an asset and write the difference.
+
+    What was marked after the last look at what the units go by stays marked.
+    """
     each = SETTLED[asset]
-    prepared = each.prepare(platform, units) if each.prepare else {}
+    prepared, known = _prepared(platform, each, units, each.prepare) if each.prepare else ({}, None)
     with platform.database.connection() as connection:
         readers = edges(connection, asset)
-    return staging.settle(platform.database, asset, units, partial(each.compute, **prepared), readers)
+    return staging.settle(platform.database, asset, units, partial(each.compute, **prepared), readers, known)
+
+
+def _prepared(platform: Platform, each: Settled, units: Units, prepare: Prepare) -> tuple[Mapping[str, Any], int]:
+    """What is prepared when nothing is left to be made, and the number of a state before the last look."""
+    known = 0
+    while True:
+        known = _settled_before(platform, each) or known
+        prepared, is_made = prepare(platform, units)
+        if not is_made:
+            return prepared, known
+
+
+def _settled_before(platform: Platform, each: Settled) -> int:
+    """The number of the present state, if nothing is stale in it that has to be settled before an asset; else 0."""
+    with platform.database.snapshot() as snapshot:
+        return 0 if stale.are_any(snapshot.connection, each.first) else snapshot.number
 
 
 def settle(
@@ -229,6 +254,10 @@ def settle(
         for each in in_order():
             with platform.database.connection() as connection:
                 units = stale.units(connection, each.key)
+                is_waiting = stale.are_any(connection, each.first)
+            if units and is_waiting:
+                is_settled = False
+                continue
             for part in chunks(platform, each.units(units), each.numbered) if units else ():
                 is_settled = False
                 applied = compute_units(platform, each.key, part)

@@ -118,15 +118,25 @@ def _empty(snapshot: Snapshot, table: Table) -> StagedTable:
     return StagedTable(table, name)
 
 
-def settle(database: Database, asset: str, units: Units, compute: Callable[[Snapshot, Units], Staged], edges: Sequence[Edge]) -> Applied:
-    """Compute units of an asset in a snapshot, close it, and write the difference in a transaction of its own."""
+def settle(
+    database: Database,
+    asset: str,
+    units: Units,
+    compute: Callable[[Snapshot, Units], Staged],
+    edges: Sequence[Edge],
+    known: int | None = None,
+) -> Applied:
+    """Compute units of an asset in a snapshot, close it, and write the difference in a transaction of its own.
+
+    Stale marks are cleared up to the snapshot, or up to `known`, where what the computation goes by was looked up as of an earlier state.
+    """
     with database.connection() as connection:
         with database.snapshot(connection) as snapshot:
             staged = compute(snapshot, units)
         connection.execute("delete from core.settle_window")
         connection.commit()
         try:
-            applied = apply(database, connection, asset, units, snapshot.number, staged, edges)
+            applied = apply(database, connection, asset, units, snapshot.number, staged, edges, snapshot.number if known is None else known)
             connection.commit()
         finally:
             connection.rollback()
@@ -135,12 +145,14 @@ def settle(database: Database, asset: str, units: Units, compute: Callable[[Snap
     return applied
 
 
-def apply(database: Database, connection: Connection, asset: str, units: Units, read: int, staged: Staged, edges: Sequence[Edge]) -> Applied:
+def apply(
+    database: Database, connection: Connection, asset: str, units: Units, read: int, staged: Staged, edges: Sequence[Edge], known: int
+) -> Applied:
     """Write the difference between what is staged and what is stored, under one change number.
 
     Units for which a later state of the data was computed meanwhile are left alone. With the rows, in the same transaction, the
     assets that read this one are marked stale, the units are noted as computed, and their own stale marks, as far as they were
-    read, are cleared.
+    known, are cleared.
 
     Parameters
     ----------
@@ -148,6 +160,7 @@ def apply(database: Database, connection: Connection, asset: str, units: Units, 
     asset : the asset's key, `schema/name`.
     units : the units that were computed.
     read : the number of the snapshot in which they were computed.
+    known : the change up to which their marks are cleared.
     """
     computed.lock(connection, asset)
     later = computed.units_read_after(connection, asset, read)
@@ -171,7 +184,7 @@ def apply(database: Database, connection: Connection, asset: str, units: Units, 
         found = dict(staged.counted) if staged.counted is not None else spread[0].by_unit()
         rows = {unit: found.get(unit, 0) for unit in result.units}
         computed.note(database, connection, asset, rows, read, result.change, staged.rule_set_id, staged.model)
-        stale.clear(connection, asset, result.units, read)
+        stale.clear(connection, asset, result.units, known)
     return result
 
 

@@ -23,6 +23,12 @@ def units(connection: Connection, asset: str) -> list[str]:
     return [row[0] for row in connection.execute("select unit from core.stale where asset = %s order by unit", (asset,))]
 
 
+def are_any(connection: Connection, assets: Sequence[str]) -> bool:
+    """Whether any unit of some assets is stale."""
+    row = connection.execute("select exists (select from core.stale where asset = any(%s))", (list(assets),)).fetchone()
+    return row == (True,)
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """How many units of each asset are stale."""
     return dict(connection.execute("select asset, count(*) from core.stale group by asset").fetchall())

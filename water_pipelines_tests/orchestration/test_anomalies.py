@@ -9,6 +9,7 @@ import pytest
 
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import compute_units
+from water_pipelines.storage import stale
 from water_pipelines_tests.orchestration.histories import DAY, HOUR, START, demand, load, rows, settled, tick_at
 
 WEEKS_8 = 56
@@ -101,6 +102,18 @@ def test_a_first_tick_before_the_end_of_the_data_has_everything_judged_again(pla
     settled(platform)
     assert rows(platform, query) == [(False,)]
     assert sum(compute_units(platform, "core/anomaly", days).written.values()) == 0
+
+
+def test_days_that_were_judged_before_they_were_flagged_are_judged_again(platform: Platform) -> None:
+    """Bands learn from flagged days: what is loaded between flags and anomalies stays stale, and its bands are trained when it is flagged."""
+    load(platform, "flow.csv", "DMA", *with_fault())
+    with platform.database.connection() as connection:
+        waiting = stale.units(connection, "core/anomaly")
+    compute_units(platform, "core/anomaly", np.array(waiting, dtype="datetime64[D]"))
+    with platform.database.connection() as connection:
+        assert stale.units(connection, "core/anomaly") == waiting
+    settled(platform)
+    assert rows(platform, "select count(*) > 0 from core.anomaly where kind = 'outside_band'") == [(True,)]
 
 
 def test_days_are_judged_by_the_last_band_before_them(platform: Platform) -> None:

@@ -33,14 +33,14 @@ class _Opens(Protocol):
     def __call__(self, connection: Connection, cutoffs: TimeArray) -> Mapping[np.datetime64, Opened[Bands]]: ...
 
 
-def _train_bands(platform: Platform, days: Days) -> dict[str, Any]:
+def _train_bands(platform: Platform, days: Days) -> tuple[dict[str, Any], bool]:
     """Train what is missing of the bands that the days, and the evenings before them, are judged by, and of those that learn from the days.
 
     A series may have enough days for a later band only now.
     """
     midnights = days.astype("datetime64[us]")
-    train(platform, "band", cutoffs_of(np.concatenate([affected_days(midnights, midnights, _LEARNT), days - DAY])))
-    return {"opens": partial(open_bands, platform)}
+    trained = train(platform, "band", cutoffs_of(np.concatenate([affected_days(midnights, midnights, _LEARNT), days - DAY])))
+    return {"opens": partial(open_bands, platform)}, trained > 0
 
 
 @settled(

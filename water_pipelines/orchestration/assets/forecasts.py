@@ -24,9 +24,8 @@ _TRUTH = Reach(np.timedelta64(0, "us"), np.timedelta64(6, "D"))
 """An issue day is scored with its own hours and those of the six days after it: 168 leads from 00:00."""
 
 
-def _issue(platform: Platform, days: Days) -> dict[str, Any]:
-    issue(platform, days)
-    return {}
+def _issue(platform: Platform, days: Days) -> tuple[dict[str, Any], bool]:
+    return {}, issue(platform, days) > 0
 
 
 def _fan(snapshot: Snapshot, days: Days) -> dict[str, Any]:

@@ -60,10 +60,9 @@ def _new_mondays(first: TimeArray, last: TimeArray) -> Sequence[str]:
     return [str(monday.astype("datetime64[D]")) for monday in mondays if monday > first.min() or first.min() == last.max()]
 
 
-def _decide(platform: Platform, mondays: Days) -> dict[str, Any]:
+def _decide(platform: Platform, mondays: Days) -> tuple[dict[str, Any], bool]:
     """Take the decisions that are due on some Mondays."""
-    decide(platform, np.intersect1d(mondays, cutoffs_of(mondays).astype("datetime64[D]")))
-    return {}
+    return {}, decide(platform, np.intersect1d(mondays, cutoffs_of(mondays).astype("datetime64[D]"))) > 0
 
 
 @settled(

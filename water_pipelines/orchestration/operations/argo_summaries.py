@@ -30,8 +30,8 @@ _ASKED_AT_ONCE = 50
 _REPLACED = " not current: a delayed-mode or later file of the same cycle stands."
 
 
-def write(platform: Platform, arrivals: Numbers) -> dict[str, Any]:
-    """The summaries of datasets, by arrival, as the keyword argument of the asset's function."""
+def write(platform: Platform, arrivals: Numbers) -> tuple[dict[str, Any], bool]:
+    """The summaries of datasets, by arrival, as the keyword argument of the asset's function; nothing lands for them."""
     numbers = [int(arrival) for arrival in arrivals]
     with platform.database.snapshot() as snapshot:
         held, current = argo_summaries.casts_of(snapshot, numbers)
@@ -49,7 +49,7 @@ def write(platform: Platform, arrivals: Numbers) -> dict[str, Any]:
         where = _places(stored, current[arrival])
         summary = summarise(stored.casts.take(where), argo_flags.take(flags, stored.casts, where))
         written[arrival] = Written(to_statistics(summary), to_text(summary), TEMPLATE)
-    return {"summaries": _in_other_words(written, _describe(platform))}
+    return {"summaries": _in_other_words(written, _describe(platform))}, False
 
 
 def _places(stored: StoredCasts, numbers: list[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
