@@ -71,7 +71,7 @@ class TooLarge(BadAnswer):
 
 
 class EndlessPages(BadAnswer):
-    """A link to the next page leads back to one that was read."""
+    """A link to the next page leads back to what was read."""
 
 
 class ForeignLink(BadAnswer):
@@ -224,7 +224,7 @@ class SensorThings:
         ------
         EndlessPages, ForeignLink, TooLarge, BadAnswer, NotUnderstood, NotAllowed, Unreachable
         """
-        options, passed = self._limited(options), 0
+        options, passed, before = self._limited(options), 0, None
         url: str | None = self._url(path, options)
         seen: set[str] = set()
         while url is not None:
@@ -245,6 +245,9 @@ class SensorThings:
             value = answer.document.get("value")
             if not isinstance(value, list):
                 raise BadAnswer(f"the answer to {self._shown(url)} holds no list (value)")
+            if value and value == before:
+                raise EndlessPages(f"{self._shown(url)} gives the rows of the page before it: the server does not keep to the links that it gives")
+            before = value
             passed += sum(len(each["dataArray"]) if isinstance(each, dict) and "dataArray" in each else 1 for each in value)
             yield answer
             url = self._next(answer)

@@ -186,6 +186,16 @@ def test_pages_that_lead_in_a_circle_end() -> None:
         list(asking.pages("Observations", {}))
 
 
+def test_links_that_always_give_the_same_rows_end() -> None:
+    """A server that counts `$skip` up in its links, and gives the first rows whatever it says."""
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        say(handler, {"value": rows(1, 2), "@iot.nextLink": f"/Observations?$skip={2 * number + 2}"})
+
+    with serving(answer) as url, client(url) as asking, pytest.raises(EndlessPages, match="the rows of the page before"):
+        list(asking.pages("Observations", {}))
+
+
 def test_a_link_to_another_host_is_not_followed() -> None:
     """Not even asked: the other host would be given the credentials."""
     asked: list[str] = []
