@@ -22,14 +22,19 @@ from urllib.parse import quote, urljoin, urlsplit
 import httpx
 import orjson
 
+from water_pipelines.domain.storable import storable
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LARGEST_BYTES = 128 << 20
+FEWEST_ROWS = 10
 _ATTEMPTS = 4
+_TRICKLES = 10
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
-_PASSING = frozenset({408, 425, 429, 502, 503, 504})
+_GATEWAY_TIMEOUT = 504
+_PASSING = frozenset({408, 425, 429, 502, 503, _GATEWAY_TIMEOUT})
 _NOT_UNDERSTOOD = frozenset({400, 404, 405, 406, 414, 422, 500, 501})
 _PLAIN = {"$select": "id,phenomenonTime,resultTime,result,resultQuality,parameters"}
 _TOKEN_MARGIN_S = 30.0
@@ -43,6 +48,10 @@ class SensorThingsError(Exception):
 
 class Unreachable(SensorThingsError):
     """It does not answer, or not now: trying again later may help."""
+
+
+class TooSlow(Unreachable):
+    """It does not give in time what was asked for; less of it may do."""
 
 
 class NotAllowed(SensorThingsError):
@@ -62,7 +71,7 @@ class TooLarge(BadAnswer):
 
 
 class EndlessPages(BadAnswer):
-    """A link to the next page leads back to one that was read."""
+    """A link to the next page leads back to what was read."""
 
 
 class ForeignLink(BadAnswer):
@@ -85,7 +94,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Answer:
-    """One page: what was asked, the bytes as they came, and the same read as JSON."""
+    """One page: what was asked, the bytes as they came, but for what cannot be stored, and the same read as JSON."""
 
     url: str
     body: bytes
@@ -151,7 +160,7 @@ class SensorThings:
     Parameters
     ----------
     access : Access
-    patience_s : how long the server may be silent.
+    patience_s : how long the server may be silent; an answer that trickles may take ten times as long.
     sleep, now : the clock, for tests.
     """
 
@@ -169,7 +178,8 @@ class SensorThings:
         self._access = access
         self._base = access.url.rstrip("/") + "/"
         self._sleep, self._now = sleep, now
-        self._largest = largest_bytes
+        self._largest, self._patience_s = largest_bytes, patience_s
+        self._most_rows: int | None = None
         self._token, self._token_until = "", 0.0
         self._http = httpx.Client(
             timeout=httpx.Timeout(patience_s, connect=min(patience_s, 10.0)),
@@ -207,21 +217,46 @@ class SensorThings:
     def pages(self, path: str, options: Mapping[str, str]) -> Iterator[Answer]:
         """The pages of a collection, one after the other, by the server's own links.
 
+        A page that does not come in time, or is too large, is asked for with a tenth of its rows, and so is all that comes after it: a server
+        that is slow would be asked for the same in vain for ever.
+
         Raises
         ------
         EndlessPages, ForeignLink, TooLarge, BadAnswer, NotUnderstood, NotAllowed, Unreachable
         """
+        options, passed, before = self._limited(options), 0, None
         url: str | None = self._url(path, options)
         seen: set[str] = set()
         while url is not None:
             if url in seen:
                 raise EndlessPages(f"the pages of {self._shown(url)} lead back to where they were: the server's @iot.nextLink is wrong")
             seen.add(url)
-            answer = self._get(url)
-            if not isinstance(answer.document.get("value"), list):
+            rows = int(options.get("$top", "0"))
+            try:
+                answer = self._get(url, may_be_less=rows > FEWEST_ROWS)
+            except (TooSlow, TooLarge) as error:
+                if rows <= FEWEST_ROWS:
+                    raise
+                self._most_rows = max(rows // 10, FEWEST_ROWS)
+                log.info("%s; its pages are asked for with %s rows from here on", error, self._most_rows)
+                options = self._limited(options)
+                url = self._url(path, {**options, "$skip": str(passed)})
+                continue
+            value = answer.document.get("value")
+            if not isinstance(value, list):
                 raise BadAnswer(f"the answer to {self._shown(url)} holds no list (value)")
+            if value and value == before:
+                raise EndlessPages(f"{self._shown(url)} gives the rows of the page before it: the server does not keep to the links that it gives")
+            before = value
+            passed += sum(len(each["dataArray"]) if isinstance(each, dict) and "dataArray" in each else 1 for each in value)
             yield answer
             url = self._next(answer)
+
+    def _limited(self, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Options with no more rows than the server gives in time."""
+        if "$top" not in options or self._most_rows is None:
+            return options
+        return {**options, "$top": str(min(int(options["$top"]), self._most_rows))}
 
     def understood(self, path: str, options: Mapping[str, str]) -> Iterator[Answer] | None:
         """The pages of a question, of which the first was asked; none where the server does not understand it."""
@@ -385,8 +420,9 @@ class SensorThings:
         query = "&".join(f"{name}={quote(value, safe=_IN_QUERY)}".replace("+", "%2B") for name, value in options.items())
         return self._base + path + (f"?{query}" if query else "")
 
-    def _get(self, url: str) -> Answer:
+    def _get(self, url: str, *, may_be_less: bool = False) -> Answer:
         def read() -> bytes:
+            ends_at = self._now() + _TRICKLES * self._patience_s
             with self._http.stream("GET", url, headers=self._credentials()) as response:
                 if response.status_code != 200:
                     response.read()
@@ -395,10 +431,12 @@ class SensorThings:
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > self._largest:
-                        raise TooLarge(f"the answer to {self._shown(url)} has more than {self._largest >> 20} MiB; ask for smaller pages")
+                        raise TooLarge(f"the answer to {self._shown(url)} has more than {self._largest >> 20} MiB")
+                    if self._now() > ends_at:
+                        raise TooSlow(f"the answer to {self._shown(url)} came too slowly to wait for its end")
                 return bytes(body)
 
-        body = self._patiently(url, read)
+        body = storable(self._patiently(url, read, may_be_less=may_be_less))
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -417,14 +455,22 @@ class SensorThings:
 
         return self._patiently(url, send, may_repeat=method != "POST")
 
-    def _patiently(self, url: str, ask: Callable[[], T], *, may_repeat: bool = True) -> T:
-        """Ask, again after a pause where that may help. What writes is only asked again where it was not done."""
+    def _patiently(self, url: str, ask: Callable[[], T], *, may_repeat: bool = True, may_be_less: bool = False) -> T:
+        """Ask, again after a pause where that may help.
+
+        Parameters
+        ----------
+        may_repeat : what writes is only asked again where it was not done.
+        may_be_less : what does not come in time is not asked again, but `TooSlow`: each such question costs the server its whole answer.
+        """
         was_refreshed = False
         for attempt in range(_ATTEMPTS):
             try:
                 self.requests += 1
                 return ask()
             except _Wait as wait:
+                if may_be_less and wait.is_gateway:
+                    raise TooSlow(f"{self._shown(url)} is not answered in time ({wait})") from wait
                 pause, said = wait.pause_s, str(wait)
             except NotAllowed:
                 if was_refreshed or self._access.authentication != "oidc":
@@ -438,6 +484,8 @@ class SensorThings:
                     ) from error
                 pause, said = None, f"{type(error).__name__}: {error}"
             except httpx.HTTPError as error:
+                if may_be_less and isinstance(error, httpx.ReadTimeout):
+                    raise TooSlow(f"{self._shown(url)} is not answered within {self._patience_s:g} s") from error
                 if not may_repeat:
                     raise Unreachable(
                         f"{self._shown(url)} was cut off ({type(error).__name__}: {error}); whether it was done is not known"
@@ -452,7 +500,7 @@ class SensorThings:
         status, url = response.status_code, self._shown(str(response.url))
         said = response.text[:300]
         if status in _PASSING:
-            raise _Wait(f"{status} {said}", _pause(response.headers.get("retry-after")))
+            raise _Wait(f"{status} {said}", _pause(response.headers.get("retry-after")), is_gateway=status == _GATEWAY_TIMEOUT)
         if status in (401, 403):
             raise NotAllowed(f"{url} answers {status}: the credentials are wrong, or lack a role")
         if status in _NOT_UNDERSTOOD:
@@ -490,11 +538,11 @@ class SensorThings:
 
 
 class _Wait(Exception):
-    """Ask again after a pause; none where the server names none."""
+    """Ask again after a pause; none where the server names none. A gateway says it of a server behind it that was too slow."""
 
-    def __init__(self, message: str, pause_s: float | None) -> None:
+    def __init__(self, message: str, pause_s: float | None, *, is_gateway: bool = False) -> None:
         super().__init__(message)
-        self.pause_s = pause_s
+        self.pause_s, self.is_gateway = pause_s, is_gateway
 
 
 def _outcome(part: Mapping[str, Any]) -> str:

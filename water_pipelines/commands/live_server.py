@@ -1,13 +1,14 @@
 """A SensorThings 1.1 server of one's own, on a PostgreSQL: what the demo follows, and what the tests run against.
 
 It is `django-ogc-sensorthings` with its data-array extension behind waitress, of the extra `live`. Nothing else in the platform knows it.
-Run it with `python -m water_pipelines.commands.live_server PORT`; it listens on this machine only. Its database is named by
+Run it with `python -m water_pipelines.commands.live_server PORT [PROCESSES]`; it listens on this machine only. Its database is named by
 `LIVE_SERVER_DATABASE_URL`, which holds a password and so stands in the environment only.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -65,12 +66,19 @@ def application(database_url: str, port: int) -> Any:
     return get_wsgi_application()
 
 
-def serve(database_url: str, port: int) -> None:
-    """Serve until the process is told to end."""
+def serve(database_url: str, port: int, processes: int = 1) -> None:
+    """Serve until the process is told to end; the others of several processes must be told, too (their group)."""
+    from django.db import connections
     from waitress import serve as serve_wsgi
 
-    serve_wsgi(application(database_url, port), host="127.0.0.1", port=port, threads=4)
+    serves = application(database_url, port)
+    connections.close_all()  # processes do not share one
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        for _ in range(processes - 1):
+            if os.fork() == 0:
+                break
+        serve_wsgi(serves, sockets=[listening], threads=4)
 
 
 if __name__ == "__main__":
-    serve(os.environ[DATABASE_URL], int(sys.argv[1]))
+    serve(os.environ[DATABASE_URL], *map(int, sys.argv[1:]))

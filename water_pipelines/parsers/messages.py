@@ -23,6 +23,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from water_pipelines.domain.storable import storable
 from water_pipelines.parsers import facilities, names
 from water_pipelines.parsers.contract import (
     MESSAGES,
@@ -536,7 +537,7 @@ def _object(message: Message) -> dict[str, Any]:
 
 def _json(message: Message) -> Any:
     try:
-        return orjson.loads(message.body)
+        return orjson.loads(storable(message.body))
     except orjson.JSONDecodeError as error:
         raise Refused(f"the message is no JSON: {error}") from error
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -136,6 +137,45 @@ def test_a_server_that_restarts_within_a_page_is_asked_for_it_again() -> None:
     assert found == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("why", ["silent", "gateway", "too large"])
+def test_a_page_that_does_not_come_is_asked_for_smaller(why: str) -> None:
+    """Of 1,250 rows the first 1,000 come; whoever asks for more than 100 after them waits in vain. They come by the hundred, each once."""
+    asked: list[tuple[int, int]] = []
+    over = Event()
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        options = dict(parse_qsl(urlsplit(handler.path).query))
+        skip, top = int(options.get("$skip", "0")), int(options["$top"])
+        asked.append((skip, top))
+        if skip and top > 100:
+            if why == "silent":
+                over.wait(60)
+            say(handler, {"value": rows(1, 10_000)}, 200 if why == "too large" else 504)
+            return
+        link = {"@iot.nextLink": f"/Observations?$top={top}&$skip={skip + top}"} if skip + top < 1_250 else {}
+        say(handler, {"value": rows(1 + skip, min(top, 1_250 - skip)), **link})
+
+    with serving(answer) as url, client(url, patience_s=2.0, largest_bytes=100_000) as asking:
+        found = [row["@iot.id"] for page in asking.pages("Observations", {"$top": "1000"}) for row in page.document["value"]]
+        over.set()
+        assert [len(page.document["value"]) for page in asking.pages("Observations", {"$top": "1000"})][:2] == [100, 100]
+    assert found == list(range(1, 1_251))
+    assert asked[:5] == [(0, 1000), (1000, 1000), (1000, 100), (1100, 100), (1200, 100)]
+
+
+def test_a_page_that_never_comes_is_given_up() -> None:
+    """Asked for 1,000, 100 and 10 rows, and for the last as often as anything else, the server is unreachable."""
+    asked: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        asked.append(dict(parse_qsl(urlsplit(handler.path).query))["$top"])
+        say(handler, {}, 504)
+
+    with serving(answer) as url, client(url) as asking, pytest.raises(Unreachable, match="4 times asked"):
+        list(asking.pages("Observations", {"$top": "1000"}))
+    assert asked == ["1000", "100", "10", "10", "10", "10"]
+
+
 def test_pages_that_lead_in_a_circle_end() -> None:
     """A next link that was read before is an error, not an endless poll."""
 
@@ -143,6 +183,16 @@ def test_pages_that_lead_in_a_circle_end() -> None:
         say(handler, {"value": rows(1, 1), "@iot.nextLink": f"/Observations?$skip={number % 2}"})
 
     with serving(answer) as url, client(url) as asking, pytest.raises(EndlessPages):
+        list(asking.pages("Observations", {}))
+
+
+def test_links_that_always_give_the_same_rows_end() -> None:
+    """A server that counts `$skip` up in its links, and gives the first rows whatever it says."""
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        say(handler, {"value": rows(1, 2), "@iot.nextLink": f"/Observations?$skip={2 * number + 2}"})
+
+    with serving(answer) as url, client(url) as asking, pytest.raises(EndlessPages, match="the rows of the page before"):
         list(asking.pages("Observations", {}))
 
 

@@ -1,4 +1,5 @@
-"""The command: minutes of messages to real brokers of its own, or of observations to a SensorThings server, with everything killed again and again.
+"""The command: minutes of messages to real brokers of its own, or of observations to a SensorThings server, for a real platform (`water up`),
+with everything killed again and again.
 
 Brokers need Mosquitto and, unless told otherwise, Artemis and python-qpid-proton (`.ci/services`, `make amqp`); the server needs the extra `live`.
 """
@@ -19,7 +20,8 @@ def main() -> int:
     parser.add_argument("--sensorthings", action="store_true", help="observations that are pulled from a SensorThings server, instead of brokers")
     given = parser.parse_args()
 
-    from water_pipelines_tests.delivery.proof import prove
+    from water_pipelines_tests.delivery.platforms import Up
+    from water_pipelines_tests.delivery.proof import prove_delivered
     from water_pipelines_tests.delivery.pulled import prove_pulled
 
     def say(text: str) -> None:
@@ -27,11 +29,11 @@ def main() -> int:
         sys.stdout.flush()
 
     if given.sensorthings:
-        outcome = prove_pulled(given.seed, seconds=given.seconds, rate=given.rate, rounds=given.rounds, say=say)
+        outcome = prove_pulled(Up, given.seed, seconds=given.seconds, rate=given.rate, rounds=given.rounds, say=say)
     else:
-        outcome = prove(given.seed, seconds=given.seconds, rate=given.rate, amqp=not given.without_amqp, rounds=given.rounds, say=say)
-    say(f"{outcome.sent} messages in {outcome.batches} batches; killed: {outcome.kills}; delivered once more and unchanged: {outcome.unchanged}")
-    say("\n".join(outcome.problems) or "every message is stored exactly once")
+        outcome = prove_delivered(Up, given.seed, seconds=given.seconds, rate=given.rate, amqp=not given.without_amqp, rounds=given.rounds, say=say)
+    say(f"{outcome.sent} sent, stored by {outcome.batches} loads; killed: {outcome.kills}; delivered once more and unchanged: {outcome.unchanged}")
+    say("\n".join(outcome.problems) or "everything is stored exactly once")
     return 1 if outcome.problems else 0
 
 

@@ -76,7 +76,7 @@ class FrostReplay:
     """The running replay.
 
     `asked` are the questions that it was asked, `refuses` the options that it does not understand of observations; where it `links_on`, an empty
-    page follows the last one, as with servers that do not look ahead.
+    page follows the last one, as with servers that do not look ahead. What lies behind the first `gives` rows of a question it does not give.
     """
 
     def __init__(self, recording: Recording, port: int) -> None:
@@ -84,6 +84,7 @@ class FrostReplay:
         self.asked: list[str] = []
         self.refuses: set[str] = set()
         self.links_on = False
+        self.gives: int | None = None
         self.url = f"http://127.0.0.1:{port}/FROST-Server/v1.1"
 
     def answer(self, target: str) -> tuple[int, str]:
@@ -96,6 +97,8 @@ class FrostReplay:
         if any(f"{name}=" in unquote(target) for name in self.refuses) and "Observations" in target:
             return 400, '{"code":400,"type":"error","message":"Not supported"}'
         path, options = unquote(urlsplit(target).path).removeprefix("/FROST-Server/v1.1").strip("/"), dict(parse_qsl(urlsplit(target).query))
+        if self.gives is not None and int(options.get("$skip", "0")) >= self.gives:
+            return 302, "{}"
         try:
             return 200, json.dumps(self._collection(path, options))
         except KeyError:

@@ -6,11 +6,12 @@ Add a verb to `DjangoServer` when several tests arrange the same thing.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,11 @@ def free_port() -> int:
 
 
 class DjangoServer:
-    """A running server of `django-ogc-sensorthings`, and its clients' side."""
+    """A running server of `django-ogc-sensorthings`, in one process or several, and its clients' side."""
 
-    def __init__(self, database_url: str, port: int, log: Path) -> None:
+    def __init__(self, database_url: str, port: int, log: Path, *, processes: int = 1) -> None:
         self.url = f"http://127.0.0.1:{port}/v1.1"
-        self._command = [sys.executable, "-m", "water_pipelines.commands.live_server", str(port)]
+        self._command = [sys.executable, "-m", "water_pipelines.commands.live_server", str(port), str(processes)]
         self._environment = os.environ | {DATABASE_URL: database_url}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +49,7 @@ class DjangoServer:
         if self._process is not None:
             return
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             assert self._process.poll() is None, self._log.read_text()
@@ -60,9 +61,9 @@ class DjangoServer:
         raise TimeoutError(f"the server did not answer within {_PATIENCE_S} s: {self._log.read_text()}")
 
     def stop(self) -> None:
-        """Kill it, as a crash would."""
+        """Kill it with all its processes, as a crash would."""
         if self._process is not None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -106,11 +107,20 @@ class DjangoServer:
 
     def add(self, datastream: str, rows: Sequence[tuple[str, float]]) -> list[str]:
         """Observations (time, result); gives their ids."""
-        group = {"Datastream": {"@iot.id": datastream}, "components": ["phenomenonTime", "result"], "dataArray": [list(row) for row in rows]}
-        made = self._http.post(f"{self.url}/CreateObservations", json=[group])
+        made = self.add_all({datastream: rows})
+        assert not any(each.startswith("error") for each in made), made
+        return [each.rpartition("(")[2].strip("')") for each in made]
+
+    def add_all(self, rows: Mapping[str, Sequence[tuple[str, float]]]) -> list[str]:
+        """Observations (time, result) of several Datastreams in one request; gives their addresses, or `error` in place of one."""
+        groups = [
+            {"Datastream": {"@iot.id": datastream}, "components": ["phenomenonTime", "result"], "dataArray": [list(row) for row in some]}
+            for datastream, some in rows.items()
+        ]
+        made = self._http.post(f"{self.url}/CreateObservations", json=groups)
         made.raise_for_status()
-        assert not any(each.startswith("error") for each in made.json()), made.json()
-        return [each.rpartition("(")[2].strip("')") for each in made.json()]
+        said: list[str] = made.json()
+        return said
 
     def correct(self, observation: str, result: float) -> None:
         """Give an observation another result."""

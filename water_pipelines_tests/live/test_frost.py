@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from water_pipelines.orchestration.operations.pulling import pull, servers_of
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines_tests.live.following import follow, landed, pulled, series_of, values
 from water_pipelines_tests.live.frost import FrostReplay, Recording, frost_replay
@@ -81,6 +82,22 @@ def test_each_odd_form_has_its_outcome(platform: Platform, frost: FrostReplay) -
     assert all(math.isnan(value) for text, value in words if text in ("FAULT", "RUNNING"))
 
 
+def test_what_the_database_cannot_hold_costs_nothing_else(platform: Platform, frost: FrostReplay) -> None:
+    """A NUL in a name, in properties and in a text result, and an id of more than 64 bits: all else is stored, and the page is not refused."""
+    frost.recording.things[1] |= {"name": "Mill\0", "properties": {"station_id": "STATION\0_100", "note": "\0"}}
+    frost.recording.observations[3]["result"] = "IC\0E"
+    followed(platform, frost)
+    with platform.database.connection() as connection:
+        assert connection.execute("select name, status from raw.source_file where status <> 'succeeded'").fetchall() == []
+        words = connection.execute("select text from core.qualifier where text like 'IC%%E' order by 1").fetchall()
+    assert set(words) == {("ICE",), ("IC\N{REPLACEMENT CHARACTER}E",)}
+    assert "STATION\N{REPLACEMENT CHARACTER}_100/water_level" in series_of(platform)
+    frost.recording.observations[2**70] = {**frost.recording.observations[5], "@iot.id": 2**70}
+    ended = pull(platform, servers_of(platform)["agency"], now=lambda: NOW)
+    assert ended is not None
+    assert "cannot be understood" in str(ended.error)
+
+
 def test_a_multidatastream_is_a_series_a_component(platform: Platform, frost: FrostReplay) -> None:
     """Two values every 15 minutes are two series, one of which has a missing value."""
     followed(platform, frost)
@@ -103,6 +120,27 @@ def test_a_poll_is_one_request_and_finds_what_is_late(platform: Platform, frost:
     frost.recording.observations[newest + 1] = {**late, "@iot.id": newest + 1, "phenomenonTime": "2021-01-02T00:00:00Z"}
     assert pulled(platform, at=NOW).changes == 1
     assert values(platform, "STATION_100/water_level")[:2] == [("2021-01-01T00:00:00", 1.0), ("2021-01-02T00:00:00", 1.0)]
+    more = {newest + 2 + number: {**late, "phenomenonTime": (NOW - timedelta(seconds=number)).isoformat()} for number in range(1, 1_201)}
+    slow = more.pop(newest + 900)  # of the first of two pages
+    frost.recording.observations |= {number: {**row, "@iot.id": number} for number, row in more.items()}
+    assert pulled(platform, at=NOW).changes == 1_199
+    frost.recording.observations[newest + 900] = {**slow, "@iot.id": newest + 900}
+    assert pulled(platform, at=NOW).changes == 1
+
+
+def test_what_a_server_never_gives_at_once_is_pulled_bit_by_bit(platform: Platform, frost: FrostReplay) -> None:
+    """A server that breaks off after 1,000 rows is asked for half as many ids after each pull that fails, until all is stored; then for the rest."""
+    newest = max(frost.recording.observations)
+    row = {"resultTime": None, "result": 1.0, "Datastream": {"@iot.id": 1}}
+    for number in range(newest + 1, newest + 5_001):
+        frost.recording.observations[number] = {**row, "@iot.id": number, "phenomenonTime": (NOW - timedelta(minutes=number)).isoformat()}
+    follow(platform, {"name": "agency", "url": frost.url, "station_id": "properties.station_id"})
+    frost.gives = 1_000
+    ends = [pull(platform, servers_of(platform)["agency"], now=lambda: NOW) for _ in range(8)]
+    assert all(each is not None and each.error is not None for each in ends[:2])
+    assert ends[-1] is not None
+    assert ends[-1].error is None
+    assert len(values(platform, "STATION_100/water_level")) > 5_000
 
 
 def test_the_past_is_made_equal(platform: Platform, frost: FrostReplay) -> None:

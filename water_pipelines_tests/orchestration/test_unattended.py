@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import dagster as dg
 import numpy as np
+import pytest
 
+from water_pipelines.orchestration.jobs import sensorthings_job
 from water_pipelines.orchestration.operations.landing import land_inbox
 from water_pipelines.orchestration.resources import Platform
+from water_pipelines.orchestration.sensors import dead_runs
+from water_pipelines.orchestration.sensors.busy import unfinished
 from water_pipelines.orchestration.sensors.unfinished_loads import unfinished_loads
-from water_pipelines.storage import history
+from water_pipelines.storage import history, runs
 from water_pipelines_tests.orchestration.histories import START, load, rows
 from water_pipelines_tests.orchestration.test_jobs import run
 
@@ -40,6 +45,20 @@ def test_a_load_that_was_cut_off_is_begun_again_by_itself(platform: Platform) ->
     found = {str(name): (status, error, attempts) for name, status, error, attempts in rows(platform, FILES)}
     assert (found["died.csv"], found["failed.csv"]) == (("succeeded", None, 2), ("succeeded", None, 2))
     assert (found["poison.csv"][0], "cut off 5 times" in str(found["poison.csv"][1])) == ("failed", True)
+
+
+def test_a_run_that_was_being_started_when_the_platform_died_is_failed_at_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two runs from before this code server, the one that nobody holds is failed; of its own, none that is still being started."""
+    with dg.instance_for_test() as instance:
+        lost, held = (instance.create_run_for_job(sensorthings_job, status=dg.DagsterRunStatus.STARTING) for _ in range(2))
+        context = dg.build_sensor_context(instance=instance, resources={"platform": platform})
+        with runs.alive(platform.database, held.run_id), context:
+            dead_runs.dead_runs(context)
+            assert unfinished(instance, sensorthings_job.name)
+            monkeypatch.setattr(dead_runs, "_born_at", time.time() + 1)
+            dead_runs.dead_runs(context)
+            statuses = [found.status for run in (lost, held) if (found := instance.get_run_by_id(run.run_id)) is not None]
+    assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTING]
 
 
 def test_history_is_removed_only_when_asked_to(platform: Platform) -> None:

@@ -66,8 +66,9 @@ def test_words_of_a_sensorthings_server_are_qualifiers() -> None:
         (FROST, {**at, "result": "FAULT", "resultQuality": {"DQ_Status": {}, "code": "bad"}}),
         (FROST, {**at, "result": 1, "parameters": {"flag": "A"}, "resultQuality": [{"code": "B"}]}),
         (FROST, {"@iot.id": 1, "resultTime": "2026-03-01T00:05:00Z", "result": "1e1"}),
+        (FROST, {**at, "result": "NO\0NE"}),
     )
-    assert [row["qualifier"] for row in found.rows] == ["FAULT:bad", "A:B", None]
+    assert [row["qualifier"] for row in found.rows] == ["FAULT:bad", "A:B", None, "NO\N{REPLACEMENT CHARACTER}NE"]
     assert observed(found)[2] == ("mqtt/Datastreams(1)/result", "2026-03-01T00:05:00", 10.0)
 
 

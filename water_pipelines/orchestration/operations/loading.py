@@ -103,13 +103,18 @@ def _load_in_order(platform: Platform, files: Sequence[SourceFile]) -> list[Load
     return loaded
 
 
-def load_file(platform: Platform, arrival: int) -> Loaded | None:
-    """Load one file; none where another process holds it, it is done already, or it was refused."""
+def load_file(platform: Platform, arrival: int, parser: Parser | None = None) -> Loaded | None:
+    """Load one file; none where another process holds it, it is done already, or it was refused.
+
+    Parameters
+    ----------
+    parser : of a file of data, where it is known; else it is found by the content.
+    """
     with source_files.loading(platform.database, arrival) as file:
         if file is None:
             return None
         with _noted(platform, file) as outcome:
-            outcome.append(LOADERS[file.kind](platform, file))
+            outcome.append(LOADERS[file.kind](platform, file) if parser is None else _load_data(platform, file, parser))
     return outcome[0] if outcome else None
 
 
@@ -287,22 +292,22 @@ def readers_of_observations(connection: Connection) -> list[Edge]:
     return edges(connection, "core/observation")
 
 
-def _load_data(platform: Platform, file: SourceFile) -> Loaded:
+def _load_data(platform: Platform, file: SourceFile, parser: Parser | None = None) -> Loaded:
     newer = source_files.later_mapping(platform.database, file)
     if newer is not None:
         raise UnreadableFile(f"the same bytes were loaded under a newer mapping ({newer.mapping_version}), by job {newer.job_id}; they stand")
     with ExitStack() as kept:
-        ready = _ready(platform, file, kept)
+        ready = _ready(platform, file, kept, parser)
         if isinstance(ready, Parsed):
             return _store(platform, file, ready)
         return argo.load_one(platform, file, _facts(platform, file), ready, _scratch(platform))
 
 
-def _ready(platform: Platform, file: SourceFile, kept: ExitStack) -> Parsed | Parser:
+def _ready(platform: Platform, file: SourceFile, kept: ExitStack, parser: Parser | None = None) -> Parsed | Parser:
     """A file as its load takes it, closed by `kept`; of a file of Argo, which has a way of its own, only the parser."""
     scratch = _scratch(platform)
     room.require(scratch, file.bytes, f"Reading {file.name}")
-    parser = _parser_of(platform, file)
+    parser = parser or _parser_of(platform, file)
     if argo.is_argo(platform, file, parser):
         return parser
     with ExitStack() as unless_read, ExitStack() as unless_kept:

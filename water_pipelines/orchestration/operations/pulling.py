@@ -27,7 +27,7 @@ from water_pipelines.orchestration.operations.loading import load_file
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.parsers import things
 from water_pipelines.parsers.contract import FileFacts, UnreadableFile
-from water_pipelines.parsers.sensorthings import Head, Observed, read_rows, read_times
+from water_pipelines.parsers.sensorthings import Head, Observed, Page, read_rows, read_times
 from water_pipelines.parsers.servers import Server, matches
 from water_pipelines.parsers.things import Component
 from water_pipelines.settings import secret
@@ -39,8 +39,10 @@ from water_pipelines.storage.sensorthings import Named, Word
 log = logging.getLogger(__name__)
 
 _IDS_A_SET = 100_000
+_FEWEST_IDS_A_SET = 100
 _IDS_UNDER_WAY = 10_000
 _DAY = timedelta(days=1)
+_SHORTEST_SET = timedelta(seconds=30)
 _SETS_A_POLL = 20
 _ASKED_ALONE = 20
 _FOLLOWED_BY_NAME = 30
@@ -122,7 +124,7 @@ def pull(platform: Platform, server: Server, *, now: Callable[[], datetime] = la
                     pulled.requests = client.requests
             with platform.database.connection() as connection:
                 sensorthings.note_poll(connection, server.name, form=work.form, due_in_s=server.interval, requests=pulled.requests)
-        except (SensorThingsError, UnreadableFile, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (SensorThingsError, UnreadableFile, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             # what a stranger's server answers may be of any shape, and must not end the pulls of the others
             is_told = isinstance(error, SensorThingsError | UnreadableFile)
             pulled.error = str(error) if is_told else f"an answer of {server.name} cannot be understood ({type(error).__name__}: {error})"
@@ -141,14 +143,22 @@ def pull(platform: Platform, server: Server, *, now: Callable[[], datetime] = la
 
 @dataclass
 class _Set:
-    """A question whose pages belong together: only when the last of them is here does the cursor move."""
+    """A question whose pages belong together: only when the last of them is here does the cursor move.
+
+    Parameters
+    ----------
+    is_settled : whether nothing is still to come between its ids.
+    ids : the latest of the rows so far, where they are numbers, after the one before the set.
+    """
 
     after: dict[str, Any] | None
     condition: str
     upto: dict[str, Any] | None = None
     kind: str = "id"
+    is_settled: bool = False
     newest: Any = None
     latest: dict[str, str] = field(default_factory=dict)
+    ids: Int64Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 class _Pull:
@@ -174,7 +184,7 @@ class _Pull:
             self._list_entities(is_first=cursor is None)
         if not server.pull:
             return
-        self._pull_news(cursor, was_away=before.reached_at is None or now - before.reached_at > _AWAY)
+        self._pull_news(cursor, was_away=before.reached_at is None or now - before.reached_at > _AWAY, failures=before.failures)
         self._fill()
         if before.reconciled_at is None and cursor is None:
             self._note(partial(sensorthings.note_reconciled, before=None))  # what was pulled a moment ago needs no comparison
@@ -271,7 +281,8 @@ class _Pull:
 
     # News
 
-    def _pull_news(self, cursor: dict[str, Any] | None, *, was_away: bool) -> None:
+    def _pull_news(self, cursor: dict[str, Any] | None, *, was_away: bool, failures: int) -> None:
+        """Pull what is new; in sets where it may be much, or the last pull did not come to its end, each half as large as those of that pull."""
         if cursor is None:
             newest = self._extreme(None, "desc")
             if newest is None:
@@ -283,14 +294,15 @@ class _Pull:
             self._take(_Set(cursor, _since(cursor), kind=kind))
             return
         after = cursor["id"] if cursor else None
-        for _ in range(_SETS_A_POLL if was_away else 0):
+        for _ in range(_SETS_A_POLL if was_away or failures else 0):
             newest, first = self._extreme(after, "desc"), self._extreme(after, "asc")
             if newest is None or first is None:
                 break
-            upper = _beyond(first)
-            if _order(_settled(newest)) <= _order(upper):
+            upper = _beyond(first, failures)
+            is_settled = _order(upper) < _order(_settled(newest))
+            if not is_settled and not (failures and isinstance(newest, int) and upper < newest):
                 break
-            self._take(_Set(_cursor(after), _between(after, upper), upto=_cursor(upper), kind=kind))
+            self._take(_Set(_cursor(after), _between(after, upper), upto=_cursor(upper), kind=kind, is_settled=is_settled))
             after = upper
         self._take(_Set(_cursor(after), _between(after, None), kind=kind))
 
@@ -309,12 +321,12 @@ class _Pull:
             self._learn(observed.keys if key is None else ())
             if observed.ids:
                 _advance(wanted, observed)
-                held.append(_Kept(answer.url, answer.body, observed.keys))
+                held.append(_Kept(answer.url, answer.body, observed.keys, observed))
             is_end = answer.is_last and (key is None or key == self._last_key)
             if not is_end and key is None and sum(len(each.body) for each in held) < _LANDED_BYTES:
                 continue
             if is_end and not held and (is_begun or wanted.upto is not None):
-                held.append(_Kept(answer.url, answer.body, ()))  # only to tell where the cursor stands
+                held.append(_Kept(answer.url, answer.body, (), observed))  # only to tell where the cursor stands
             if held:
                 self._land(
                     Head(
@@ -323,12 +335,13 @@ class _Pull:
                         held[0].url,
                         after=wanted.after,
                         upto=(wanted.upto or self._reached(wanted)) if is_end else None,
-                        gaps=_gaps(observed.ids, wanted.after) if is_end and wanted.upto is None and wanted.kind == "id" else [],
+                        gaps=_gaps(wanted.ids) if is_end and not wanted.is_settled else [],
                         series={each: _components(self._series[each]) for kept in held for each in kept.keys if self._is_followed(each)},
                         of=key,
                         interval_time=self._server.interval_time,
                     ),
                     [each.body for each in held],
+                    [each.observed for each in held if each.observed is not None],
                 )
                 held, is_begun = [], True
 
@@ -502,12 +515,13 @@ class _Pull:
 
     # Landing
 
-    def _land(self, head: Head, bodies: Sequence[bytes]) -> None:
+    def _land(self, head: Head, bodies: Sequence[bytes], read: Sequence[Observed] | None = None) -> None:
+        """Land answers and load them; those that were `read` are not read again."""
         file = land_bytes(
             self._platform, head.with_bodies(bodies), kind="data", name=f"{self._server.name}-{head.what}.json", prefix=self._server.prefix
         )
         pages.note(self._platform, file, head)
-        self._pulled.add(load_file(self._platform, file.arrival))
+        self._pulled.add(load_file(self._platform, file.arrival, Page(read)))
 
 
 @dataclass(frozen=True)
@@ -517,6 +531,7 @@ class _Kept:
     url: str
     body: bytes = field(repr=False)
     keys: Sequence[str]
+    observed: Observed | None = None
 
 
 @dataclass(frozen=True)
@@ -618,11 +633,16 @@ def _at(milliseconds: int) -> str:
     return str(UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62)))
 
 
-def _beyond(identity: Any) -> Any:
-    """The end of a set that begins with an id."""
+def _beyond(identity: Any, failures: int) -> Any:
+    """The end of a set that begins with an id; nearer after each failure.
+
+    >>> _beyond(7, 0), _beyond(7, 3), _beyond(7, 30)
+    (100007, 12507, 107)
+    """
     if isinstance(identity, int):
-        return identity + _IDS_A_SET
-    return _at((UUID(identity).int >> 80) + int(_DAY.total_seconds() * 1000))
+        return identity + max(_IDS_A_SET >> failures, _FEWEST_IDS_A_SET)
+    lasts = max(_DAY / 2**failures, _SHORTEST_SET)
+    return _at((UUID(identity).int >> 80) + int(lasts.total_seconds() * 1000))
 
 
 def _settled(newest: Any) -> Any:
@@ -661,7 +681,13 @@ def _micros(at: datetime) -> int:
 def _advance(wanted: _Set, observed: Observed) -> None:
     """Note how far the rows of a page go."""
     if wanted.kind == "id":
-        highest = max(observed.ids) if isinstance(observed.ids[0], int) else max(observed.ids, key=str.lower)
+        if isinstance(observed.ids[0], int):
+            ids, before = np.sort(np.array(observed.ids, dtype=np.int64)), [] if wanted.after is None else [wanted.after["id"]]
+            latest = np.unique(np.concatenate((wanted.ids, np.array(before, dtype=np.int64), ids[-_LATEST_ROWS:])))
+            wanted.ids = latest[latest >= max(before, default=latest[0])][-_LATEST_ROWS:]
+            highest = int(ids[-1])
+        else:
+            highest = max(observed.ids, key=str.lower)
         wanted.newest = highest if wanted.newest is None else max(wanted.newest, highest, key=_order)
         return
     for name, written in (("result", observed.result_times), ("phenomenon", observed.times)):
@@ -676,11 +702,10 @@ def _advance(wanted: _Set, observed: Observed) -> None:
             wanted.latest[name] = max(wanted.latest.get(name, latest), latest)
 
 
-def _gaps(ids: Sequence[Any], after: Mapping[str, Any] | None) -> list[int]:
-    """Ids that are missing among the latest of a page; the first of each stretch."""
-    if not ids or not isinstance(ids[0], int):
-        return []
-    latest = np.unique(np.array(ids, dtype=np.int64))[-_LATEST_ROWS:]
-    if after is not None and len(latest) == len(ids):
-        latest = np.append(after["id"], latest[latest > after["id"]])
-    return [int(each) + 1 for each in latest[:-1][np.diff(latest) > 1]]
+def _gaps(ids: Int64Array) -> list[int]:
+    """Ids that are missing between others; the first of each stretch.
+
+    >>> _gaps(np.array([1, 2, 5, 7]))
+    [3, 6]
+    """
+    return [int(each) + 1 for each in ids[:-1][np.diff(ids) > 1]]

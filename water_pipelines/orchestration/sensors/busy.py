@@ -14,8 +14,3 @@ _UNFINISHED = [
 def unfinished(instance: dg.DagsterInstance, *jobs: str) -> bool:
     """Whether one of some jobs has a run that waits or works."""
     return any(instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNFINISHED), limit=1) for job in jobs)
-
-
-def started(instance: dg.DagsterInstance) -> list[str]:
-    """The runs that are said to be working."""
-    return [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))]

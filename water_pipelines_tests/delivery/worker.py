@@ -1,8 +1,9 @@
-"""What a platform does of itself while it follows servers, as a process that can be killed: `python -m ...delivery.puller HOME`."""
+"""What a platform does of itself while it runs, without Dagster, as a process that can be killed: `python -m ...delivery.worker HOME`."""
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from water_pipelines.clients.object_store import LocalStore
@@ -22,6 +23,7 @@ def run(home: Path) -> None:
     while True:
         empty_inbox(platform)
         follow(platform, for_s=2)
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":
