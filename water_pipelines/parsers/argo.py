@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -175,8 +176,9 @@ class _Reader:
 
     def times(self, name: str, shape: tuple[int, ...], part: slice = slice(None)) -> TimeArray:
         """Days since the reference date, to the millisecond; NaT where missing."""
-        return _from_days(self.doubles(name, shape, part), self._reference())
+        return _from_days(self.doubles(name, shape, part), self._reference)
 
+    @cached_property
     def _reference(self) -> np.datetime64:
         stated = _stamp(self.text("REFERENCE_DATE_TIME"))
         return np.datetime64("1950-01-01", "us") if np.isnat(stated) else stated
