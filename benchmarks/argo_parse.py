@@ -47,7 +47,10 @@ def replicate(folder: Path, count: int) -> dict[Path, str]:
             own.mkdir(parents=True)
             for path in paths:
                 copy = own / path.name.replace(wmo, str(number))
-                copy.write_bytes(path.read_bytes().replace(f"{wmo} ".encode(), f"{number} ".encode()))
+                held = path.read_bytes()
+                for padding in (" ", "\0"):
+                    held = held.replace(f"{wmo}{padding}".encode(), f"{number}{padding}".encode())
+                copy.write_bytes(held)
                 made[copy] = wmo
                 lines.append(f"{centre}/{number}/profiles/{copy.name},20100101000000,0.000,0.000,A,846,AO,20200101000000\n")
             number += 1

@@ -25,6 +25,7 @@ from water_pipelines.domain.argo.rules import Rules, rules_of_record
 from water_pipelines.domain.argo.run import Beside, flag_casts
 from water_pipelines.domain.series import BoolArray, FloatArray
 from water_pipelines.parsers.argo import read_argo
+from water_pipelines.parsers.argo_netcdf import Arrays, open_arrays
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines_tests.shared_data import ROOT
 
@@ -46,11 +47,16 @@ THROUGH = "The program compares with values, too, that an earlier test found bad
 RISING = "CSIRO's program, which INCOIS uses, compares all values and finds a rollover only where it rises towards the surface"
 ANY_INVERSION = "The program of the time flagged any inversion of density; the limit of 0.03 kg/m3 came later"
 NO_BRIDGE = "The program does not compare across a level that an earlier test found bad"
-CHLA = "The decoder of the time had a spike test of its own for CHLA"
 COAR = "Coriolis' program of 2010 failed each near-surface cast of two levels, and wrote the sum beside all casts of the file"
+INTERMEDIATE = "Coriolis' decoder tests intermediate parameters, too, which are not kept here: all values of one are the same"
+ADJUSTED = "Coriolis' decoder tests adjusted values, too: one of them is out of range"
 UNEXPLAINED = "Not explained"
-_REPRODUCED = (THROUGH, RISING, ANY_INVERSION, NO_BRIDGE, COAR)
+_REPRODUCED = (THROUGH, RISING, ANY_INVERSION, NO_BRIDGE, COAR, INTERMEDIATE, ADJUSTED)
 _NOT_HELD = (NOT_HERE, GONE, SORTED)
+
+
+Key = tuple[str, int, str, int]
+"""A cast: float, cycle, direction and place in its file."""
 
 
 @dataclass(frozen=True)
@@ -97,34 +103,59 @@ class Agreement:
         return (self.agreeing + self.reproduced) / (self.compared - self.not_held)
 
 
-def read_folder(folder: Path) -> tuple[Casts, list[str]]:
-    """All casts of mono-profile files, and for each the name of its file; what cannot be read is left out."""
-    pieces, names = [], []
+@dataclass(frozen=True)
+class Truth:
+    """All casts of mono-profile files, for each the name of its file, and those of which an intermediate parameter has but one value."""
+
+    casts: Casts
+    names: list[str]
+    stuck: set[Key]
+
+
+def read_folder(folder: Path) -> Truth:
+    """The casts of all files that can be read."""
+    pieces: list[Casts] = []
+    names: list[str] = []
+    stuck: set[Key] = set()
     for path in sorted(folder.rglob("*.nc")):
         if path.stem.endswith(("_prof", "_Sprof", "_meta", "_tech", "traj")):
             continue
         try:
             with path.open("rb") as stream:
                 read = [each for each in read_argo(stream) if isinstance(each, Casts)]
+                places = _stuck_intermediate(open_arrays(stream))
         except UnreadableFile as error:
             sys.stderr.write(f"{path.name}: {error}\n")
             continue
         pieces += read
         names += [path.name] * sum(len(each) for each in read)
-    return concatenate(pieces), names
+        stuck |= {_key(each, place) for each in read for place in range(len(each)) if int(each.cast[place]) in places}
+    return Truth(concatenate(pieces), names, stuck)
 
 
-def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agreement], list[Disagreement]]:
+def _stuck_intermediate(arrays: Arrays) -> set[int]:
+    """Casts of a file of which a parameter without adjusted values has two values at least, and all are the same."""
+    found: set[int] = set()
+    for name, each in arrays.variables.items():
+        is_parameter = each.dimensions == ("N_PROF", "N_LEVELS") and each.dtype.kind == "f" and f"{name}_QC" in arrays.variables
+        if is_parameter and "_ADJUSTED" not in name and f"{name}_ADJUSTED" not in arrays.variables:
+            values = np.ma.masked_equal(arrays.read(name), each.attributes.get("_FillValue", 99999.0))
+            found |= set(np.flatnonzero((values.count(1) > 1) & (np.ma.filled(np.ma.ptp(values, axis=1), 1) == 0)).tolist())
+    return found
+
+
+def compare(truth: Truth) -> tuple[dict[RealTimeTest, Agreement], list[Disagreement]]:
     """Agreement per test over all casts with a record of failures, and every disagreement with its cause."""
+    casts, names = truth.casts, truth.names
     recorded = np.flatnonzero(casts.tests.has_failed & (casts.kind != FileKind.SYNTHETIC))
     rules = {
         int(place): rules_of_record(casts.tests.at[place], str(casts.tests.software[place]), str(casts.tests.release[place])) for place in recorded
     }
     bits = failed_then(casts, Beside(NOW)).failed
     failed = {place: int(bits[place]) for place in rules}
-    _join_bgc(casts, failed)
+    _join_parts(casts, failed)
     _join_files(casts, names, failed)
-    alone = _bgc_casts_alone(casts)
+    alone = _parts_alone(casts)
     agreements, disagreements = {}, []
     for test in TESTS:
         bit = np.uint64(test.bit)
@@ -136,7 +167,8 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
         for place in compared:
             theirs = bool(theirs_of_all[place])
             if theirs != bool(failed[place] & test.bit):
-                cause = _cause(casts, place, test, theirs, rules[place])
+                is_stuck = _key(casts, place) in truth.stuck
+                cause = _cause(casts, place, test, theirs, rules[place], is_stuck=is_stuck)
                 wrong.append(
                     Disagreement(test, names[place], int(casts.cast[place]), str(casts.data_mode[place]), _record(casts, place), theirs, cause)
                 )
@@ -154,16 +186,18 @@ def compare(casts: Casts, names: Sequence[str]) -> tuple[dict[RealTimeTest, Agre
     return agreements, disagreements
 
 
-def _key(casts: Casts, place: int) -> tuple[str, int, str, int]:
+def _key(casts: Casts, place: int) -> Key:
     return str(casts.platform_number[place]), int(casts.cycle[place]), str(casts.direction[place]), int(casts.cast[place])
 
 
-def _join_bgc(casts: Casts, failed: dict[int, int]) -> None:
-    """The record of a core cast covers the parameters of its BGC file, too."""
-    bgc = {_key(casts, place): bits for place, bits in failed.items() if casts.kind[place] == FileKind.BGC}
+def _join_parts(casts: Casts, failed: dict[int, int]) -> None:
+    """The record of a cast is one for its core and its BGC file: both carry it, and it covers the parameters of both."""
+    of: dict[tuple[Key, bool], int] = {}
+    for place, bits in failed.items():
+        part = _key(casts, place), bool(casts.kind[place] == FileKind.BGC)
+        of[part] = of.get(part, 0) | bits
     for place in failed:
-        if casts.kind[place] == FileKind.CORE:
-            failed[place] |= bgc.get(_key(casts, place), 0)
+        failed[place] |= of.get((_key(casts, place), bool(casts.kind[place] != FileKind.BGC)), 0)
 
 
 def _join_files(casts: Casts, names: Sequence[str], failed: dict[int, int]) -> None:
@@ -177,12 +211,13 @@ def _join_files(casts: Casts, names: Sequence[str], failed: dict[int, int]) -> N
             failed[place] = whole[names[place]]
 
 
-def _bgc_casts_alone(casts: Casts) -> set[int]:
-    """Core casts that hold nothing but pressure, and whose BGC file is not here: there is nothing to run the tests of values on."""
-    here = {_key(casts, int(place)) for place in np.flatnonzero(casts.kind == FileKind.BGC)}
+def _parts_alone(casts: Casts) -> set[int]:
+    """Casts that hold nothing but pressure, and whose other file, core or BGC, is not here: there is nothing to run the tests of values on."""
+    is_bgc = casts.kind == FileKind.BGC
+    here = {(_key(casts, place), bool(is_bgc[place])) for place in range(len(casts))}
     modes = np.stack([each.mode for name, each in casts.parameters.items() if name != "PRES"])
-    bare = np.flatnonzero((casts.kind == FileKind.CORE) & (modes == "").all(0))
-    return {int(place) for place in bare if _key(casts, int(place)) not in here}
+    bare = np.flatnonzero((casts.kind != FileKind.SYNTHETIC) & (modes == "").all(0)).tolist()
+    return {place for place in bare if (_key(casts, place), not is_bgc[place]) not in here}
 
 
 def _record(casts: Casts, place: int) -> str:
@@ -191,7 +226,7 @@ def _record(casts: Casts, place: int) -> str:
     return " ".join(filter(None, (str(casts.tests.institution[place]), str(casts.tests.software[place]), str(casts.tests.release[place]), day)))
 
 
-def _cause(casts: Casts, place: int, test: RealTimeTest, theirs: bool, rules: Rules) -> str:
+def _cause(casts: Casts, place: int, test: RealTimeTest, theirs: bool, rules: Rules, *, is_stuck: bool) -> str:
     """Why a disagreement came about, by trying what is known of the programs on the cast."""
     one = casts.take(np.array([place]))
     software = str(casts.tests.software[place])
@@ -207,8 +242,10 @@ def _cause(casts: Casts, place: int, test: RealTimeTest, theirs: bool, rules: Ru
             return SORTED
         case RealTimeTest.STUCK_VALUE if theirs and software == "COAR":
             return COAR
-        case RealTimeTest.SPIKE if theirs and "CHLA" in value:
-            return CHLA
+        case RealTimeTest.STUCK_VALUE if theirs and software == "COQC" and is_stuck:
+            return INTERMEDIATE
+        case RealTimeTest.GLOBAL_RANGE if theirs and software == "COQC" and _adjusted_out_of_range(one, rules):
+            return ADJUSTED
         case RealTimeTest.SPIKE if theirs and _spiked(value):
             return THROUGH
         case RealTimeTest.DENSITY if theirs and _inverted(one, value, rules, through=True):
@@ -226,6 +263,13 @@ def _cause(casts: Casts, place: int, test: RealTimeTest, theirs: bool, rules: Ru
     if not any(BAD in qc for qc in flags.values()):
         return GONE
     return UNEXPLAINED
+
+
+def _adjusted_out_of_range(one: Casts, rules: Rules) -> bool:
+    """Whether an adjusted value is outside the global range of its parameter."""
+    ranges = levels.GLOBAL_RANGE | ({"CHLA": levels.FIRST_CHLA_RANGE} if rules.first_chla else {})
+    values = {name: one.parameters[name].adjusted.astype(np.float64) for name in ranges if name in one.parameters}
+    return any(bool(levels.outside_range(value, *ranges[name]).any()) for name, value in values.items())
 
 
 def _rises(value: dict[str, FloatArray]) -> bool:
@@ -301,8 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "argo", help="a folder with profile files")
     parser.add_argument("--write", type=Path, help="a page with the marks between which the tables go")
     chosen = parser.parse_args(arguments)
-    casts, names = read_folder(chosen.data)
-    text = report(*compare(casts, names))
+    text = report(*compare(read_folder(chosen.data)))
     if chosen.write is None:
         sys.stdout.write(text + "\n")
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -36,6 +37,8 @@ from water_pipelines.parsers.mapping import Mapping
 
 _PIECE_LEVELS = 1_000_000
 _MOST_LEVELS = 1_000_000  # of one cast; a cast of 6,000 dbar at 0.1 dbar has 60,000
+_FILL = 99999.0
+_LARGEST = 1e30  # what NetCDF itself fills with lies beyond, as infinity does
 _LIKE_TEMPERATURE = ("TEMP_DOXY", "TEMP_DOXY2")  # of oxygen sensors, without adjusted values, but tested as TEMP is
 _MANDATORY = ("PLATFORM_NUMBER", "JULD", "LATITUDE", "LONGITUDE", "PRES")
 _KINDS = (
@@ -121,20 +124,21 @@ class _Reader:
         """A single text."""
         if name not in self:
             return ""
-        return _clean(self._characters(name).tobytes())
+        return _clean(self.characters(name).tobytes())
 
     def texts(self, name: str, count: int, part: slice = slice(None)) -> StringArray:
         """A text a row."""
         if name not in self:
             return np.zeros(count, "U1")
-        array = self._characters(name, part)
+        array = self.characters(name, part)
         width = array.shape[-1] if array.ndim > 1 else 1  # a single character a row has no dimension of its own
         if array.size != count * width:
             raise _misshapen(name)
         raw = array.tobytes()
         return np.array([_clean(raw[row * width : (row + 1) * width]) for row in range(count)] or [""], np.str_)[:count]
 
-    def _characters(self, name: str, part: slice = slice(None)) -> NDArray[Any]:
+    def characters(self, name: str, part: slice = slice(None)) -> NDArray[Any]:
+        """A variable of characters, with the length of its texts as the last dimension."""
         array = self.arrays.read(name, part)
         if array.dtype.kind != "S":
             raise UnreadableFile(f"The variable {name} of the Argo file should hold characters, but holds numbers.")
@@ -144,7 +148,7 @@ class _Reader:
         """Flags 0 to 9."""
         if name not in self:
             return np.full(shape, NO_QC, np.uint8)
-        array = self._characters(name, part)
+        array = self.characters(name, part)
         if array.shape == (*shape, 1):  # each flag is a text of its own
             array = array[..., 0]
         if array.shape != shape:
@@ -160,10 +164,23 @@ class _Reader:
             raise UnreadableFile(f"The variable {name} of the Argo file should hold numbers, but holds characters.")
         if array.shape != shape:
             raise _misshapen(name)
+        attributes = self.arrays.variables[name].attributes
+        if attributes.keys() & {"scale_factor", "add_offset"}:
+            raise UnreadableFile(f"The variable {name} of the Argo file is packed (scale_factor, add_offset), as Argo's files never are. Unpack it.")
         values: LevelArray = array.astype(np.float32) if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else array.astype(np.float64)
-        fill = self.arrays.variables[name].attributes.get("_FillValue", 99999.0)
-        values[(values == values.dtype.type(fill)) | np.isinf(values)] = np.nan
+        missing = np.abs(values) > _LARGEST
+        for fill in {self._fill(name), _FILL}:
+            missing |= values == values.dtype.type(fill)
+        values[missing] = np.nan
         return values
+
+    def _fill(self, name: str) -> float:
+        """What a variable says to stand for missing values; the archive's own, which always does, where it says nothing that is a number."""
+        try:
+            fill = float(self.arrays.variables[name].attributes.get("_FillValue", _FILL))
+        except (TypeError, ValueError):
+            return _FILL
+        return fill if abs(fill) < _LARGEST else _FILL
 
     def doubles(self, name: str, shape: tuple[int, ...], part: slice = slice(None)) -> FloatArray:
         return self.numbers(name, shape, part).astype(np.float64)
@@ -175,8 +192,9 @@ class _Reader:
 
     def times(self, name: str, shape: tuple[int, ...], part: slice = slice(None)) -> TimeArray:
         """Days since the reference date, to the millisecond; NaT where missing."""
-        return _from_days(self.doubles(name, shape, part), self._reference())
+        return _from_days(self.doubles(name, shape, part), self._reference)
 
+    @cached_property
     def _reference(self) -> np.datetime64:
         stated = _stamp(self.text("REFERENCE_DATE_TIME"))
         return np.datetime64("1950-01-01", "us") if np.isnat(stated) else stated
@@ -186,7 +204,7 @@ class _Reader:
             return float("nan")
         array = self.arrays.read(name)
         value = float(array.ravel()[0]) if array.size else float("nan")
-        return value if np.isfinite(value) and value != float(self.arrays.variables[name].attributes.get("_FillValue", 99999.0)) else float("nan")
+        return value if abs(value) < _LARGEST and value not in (self._fill(name), _FILL) else float("nan")
 
     def stamp(self, name: str) -> np.datetime64:
         return _stamp(self.text(name))
@@ -252,8 +270,9 @@ def _parameter_names(reader: _Reader) -> list[str]:
             and (name in (*CORE_PARAMETERS, *_LIKE_TEMPERATURE) or f"{name}_ADJUSTED" in variables)
         ):
             found.append(name)
-    if "PRES" not in found:
-        raise UnreadableFile("The variable PRES of the Argo file does not hold a number for each N_PROF and N_LEVELS. The file is damaged or forged.")
+    odd = [name for name in CORE_PARAMETERS if name in variables and name not in found]
+    if odd:
+        raise UnreadableFile(f"The variable {odd[0]} of the Argo file does not hold a number for each N_PROF and N_LEVELS. It is damaged or forged.")
     return found
 
 
@@ -334,11 +353,14 @@ def _modes(reader: _Reader, names: list[str], count: int, part: slice) -> dict[s
     modes = {name: np.zeros(count, "U1") for name in names}
     if "STATION_PARAMETERS" not in reader:
         return dict.fromkeys(names, whole)
-    stations = reader.arrays.read("STATION_PARAMETERS", part)
-    width = stations.shape[-1]
-    columns = stations.shape[1]
+    stations = reader.characters("STATION_PARAMETERS", part)
+    if stations.ndim != 3 or len(stations) != count:
+        raise _misshapen("STATION_PARAMETERS")
+    _, columns, width = stations.shape
     raw = stations.tobytes()
-    own = reader.arrays.read("PARAMETER_DATA_MODE", part).tobytes().decode("latin-1") if "PARAMETER_DATA_MODE" in reader else ""
+    own = reader.characters("PARAMETER_DATA_MODE", part).tobytes().decode("latin-1") if "PARAMETER_DATA_MODE" in reader else ""
+    if own and len(own) != count * columns:
+        raise _misshapen("PARAMETER_DATA_MODE")
     for row in range(count):
         for column in range(columns):
             place = row * columns + column
@@ -389,7 +411,9 @@ def _words_at(reader: _Reader, name: str, places: list[int], casts: int) -> list
     """The texts of a history variable at some records."""
     if name not in reader:
         return [""] * len(places)
-    array = reader.arrays.read(name)
+    array = reader.characters(name)
+    if array.ndim != 3 or array.shape[1] != casts:
+        raise _misshapen(name)
     raw, width = array.tobytes(), array.shape[-1]
     return [_clean(raw[place * width : (place + 1) * width]) for place in places]
 

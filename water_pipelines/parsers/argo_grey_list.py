@@ -43,7 +43,8 @@ def read_grey_list(data: bytes) -> GreyList:
     Raises
     ------
     UnreadableFile
-        A column is missing, or a row has no float, no day or no quality code; the message names the line.
+        A column is missing, a row has no float, no day or no quality code (the message names the line), or the file ends within its header: of
+        a whole list that names nothing the header is a whole line.
     """
     lines = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace")))
     header = [name.strip().upper() for name in next(lines, [])]
@@ -59,6 +60,8 @@ def read_grey_list(data: bytes) -> GreyList:
         if not (platform and parameter and _DAY(start) and (end == "" or _DAY(end)) and code in tuple("01234589")):
             raise UnreadableFile(f"Line {number} of the grey list is not understood: {','.join(cells)[:80]!r}. Fetch it again from the archive.")
         rows.append((platform, parameter, _day(start, number), _day(end, number), int(code), comment, centre))
+    if not rows and not data.endswith((b"\n", b"\r")):
+        raise UnreadableFile("The grey list ends within its first line, so it is cut off. Fetch ar_greylist.txt again from the archive.")
     platforms, parameters, starts, ends, codes, comments, centres = zip(*rows, strict=True) if rows else ((),) * 7
     return GreyList(
         platform_number=np.array(platforms, np.str_),

@@ -89,7 +89,8 @@ _U4, _U8 = struct.Struct(">I"), struct.Struct(">Q")
 _TYPES = {1: "i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8", 7: "u1", 8: ">u2", 9: ">u4", 10: ">i8", 11: ">u8"}
 _DTYPES = {code: np.dtype(name) for code, name in _TYPES.items()}
 _SIZES = {code: dtype.itemsize for code, dtype in _DTYPES.items()}
-_KEPT = {b"_FillValue", b"units"}
+KEPT = ("_FillValue", "units", "scale_factor", "add_offset")
+_KEPT = {name.encode() for name in KEPT}
 _DIMENSION, _VARIABLE, _ATTRIBUTE = 10, 11, 12
 _MOST_LAYOUTS = 32
 
@@ -280,6 +281,7 @@ class _Hdf5:
             self._dataset = netCDF4.Dataset("memory.nc", memory=data)
         except (OSError, RuntimeError) as error:
             raise UnreadableFile(f"The NetCDF-4 file is truncated or damaged. {_DAMAGED}") from error
+        self._own = (netCDF4.CompoundType, netCDF4.VLType)
         self._dataset.set_auto_maskandscale(False)
         self._dataset.set_auto_chartostring(False)
         self.dimensions = {name: len(each) for name, each in self._dataset.dimensions.items()}
@@ -288,14 +290,16 @@ class _Hdf5:
             if math.prod(each.shape) * each.dtype.itemsize > _MOST_COMPRESSED * len(data):
                 raise UnreadableFile(f"The variable {name} {_shape(each)} is larger than a file of {len(data):,} bytes can hold. {_DAMAGED}")
 
-    @staticmethod
-    def _described(each: Any) -> Variable:
-        dtype = np.dtype(object) if each.dtype is str else np.dtype(each.dtype)
-        attributes = {key: each.getncattr(key) for key in ("_FillValue", "units") if key in each.ncattrs()}
+    def _described(self, each: Any) -> Variable:
+        is_own = each.dtype is not str and isinstance(each.datatype, self._own)
+        dtype = np.dtype(object) if each.dtype is str else np.dtype("V8") if is_own else np.dtype(each.dtype)
+        attributes = {key: each.getncattr(key) for key in KEPT if key in each.ncattrs()}
         return Variable(each.dimensions, tuple(int(length) for length in each.shape), dtype, attributes)
 
     def read(self, name: str, part: slice = slice(None)) -> NDArray[Any]:
         variable = self._dataset.variables[name]
+        if self.variables[name].dtype.kind == "V":
+            raise UnreadableFile(f"The variable {name} of the NetCDF-4 file is of a type of its own, where Argo has numbers and characters.")
         try:
             array = np.asarray(variable[part] if variable.ndim else variable[...])
         except (OSError, RuntimeError) as error:

@@ -85,12 +85,12 @@ def find_parser(stream: BinaryIO, mapping: Mapping) -> Parser:
 
 PARSERS: tuple[Parser, ...] = (
     Messages(),
+    ArgoFile(),
     *(Packed(packing, parse_file) for packing in PACKINGS),
     Sheets(),
     Zip(parse_file),
     Tar(parse_file),
     Parquet(),
-    ArgoFile(),
     GreyListFile(),
     StationGeoJson(),
     SolinstXle(),

@@ -20,6 +20,10 @@ from water_pipelines.storage.database import Connection
 FLAG = "core/argo_flag"
 
 _COLUMNS = ("arrival", "position", "wmo", "parameter", "start_on", "end_on", "flag", "comment", "data_centre")
+_NOTHING = (None, "", None, None, 0, "", "")
+_DECIDES = 5  # the float, the parameter, the days and the flag: a list that words a comment otherwise changes no flag
+
+_Entry = tuple[Any, ...]
 
 
 class ArgoRules(NamedTuple):
@@ -59,49 +63,51 @@ def floats(connection: Connection) -> list[int]:
 
 
 def keep_grey_list(connection: Connection, arrival: int, grey: GreyList) -> set[int]:
-    """Keep a grey list; gives the floats whose entries differ from those of the list that was in force, where it comes to be in force itself."""
-    latest = connection.execute("select max(arrival) from core.argo_grey_list").fetchone()
-    before = _entries(connection)
-    rows = [row for row in zip(*_columns(grey), strict=True) if row[0] is not None]
+    """Keep a grey list; gives the floats that are judged otherwise by the list that is in force then."""
+    before = _read_grey_rows(connection)
+    rows = [row for row in zip(*_columns(grey), strict=True) if row[0] is not None] or [_NOTHING]
     copy_rows(connection, sql.Identifier("core", "argo_grey_list"), _COLUMNS, [(arrival, position, *row) for position, row in enumerate(rows)])
-    if latest is not None and latest[0] is not None and latest[0] > arrival:
-        return set()
-    return {each[0] for each in before ^ _entries(connection)}
+    return _judged_otherwise(connection, before)
 
 
 def drop_grey_lists(connection: Connection, arrivals: Sequence[int]) -> set[int]:
-    """Forget some grey lists; gives the floats whose entries differ in the list that is in force now."""
-    before = _entries(connection)
+    """Forget some grey lists; gives the floats that are judged otherwise by the list that is in force then."""
+    before = _read_grey_rows(connection)
     connection.execute("delete from core.argo_grey_list where arrival = any(%s)", (list(arrivals),))
-    return {each[0] for each in before ^ _entries(connection)}
+    return _judged_otherwise(connection, before)
 
 
-def _entries(connection: Connection) -> set[tuple[Any, ...]]:
-    return {(wmo, parameter, start, end, flag) for wmo, parameter, start, end, flag, *_ in read_grey_rows(connection)}
+def _judged_otherwise(connection: Connection, before: list[_Entry] | None) -> set[int]:
+    """The floats whose entries differ; all, where test 15 can be performed at last, or can no more."""
+    now = _read_grey_rows(connection)
+    if before is None or now is None:
+        return set() if before is now else set(floats(connection))
+    return {wmo for wmo, *_ in {each[:_DECIDES] for each in before} ^ {each[:_DECIDES] for each in now}}
 
 
-def read_grey_rows(connection: Connection) -> list[tuple[Any, ...]]:
-    """(float, parameter, first day, last day, flag, comment, data centre) of the list in force."""
-    return connection.execute(
+def _read_grey_rows(connection: Connection) -> list[_Entry] | None:
+    """(float, parameter, first day, last day, flag, comment, data centre) of the list in force; none where there is no list."""
+    rows = connection.execute(
         "select wmo, parameter, start_on, end_on, flag, comment, data_centre from core.argo_grey_list"
         " where arrival = (select max(arrival) from core.argo_grey_list) order by position"
     ).fetchall()
+    return [row for row in rows if row[0] is not None] if rows else None
 
 
 def read_grey_list(connection: Connection) -> GreyList | None:
     """The list in force; none where none was dropped."""
-    rows = read_grey_rows(connection)
-    if not rows:
+    rows = _read_grey_rows(connection)
+    if rows is None:
         return None
-    wmo, parameter, start, end, flag, comment, centre = zip(*rows, strict=True)
+    wmo, parameter, start, end, flag, comment, centre = zip(*rows, strict=True) if rows else ((),) * 7
     return GreyList(
-        platform_number=np.array([str(each) for each in wmo]),
-        parameter=np.array(parameter),
+        platform_number=np.array([str(each) for each in wmo], dtype=np.str_),
+        parameter=np.array(parameter, dtype=np.str_),
         start=np.array(start, dtype="datetime64[D]"),
         end=np.array(end, dtype="datetime64[D]"),
         flag=np.array(flag, dtype=np.uint8),
-        comment=np.array(comment),
-        data_centre=np.array(centre),
+        comment=np.array(comment, dtype=np.str_),
+        data_centre=np.array(centre, dtype=np.str_),
     )
 
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import dagster as dg
 import netCDF4
 import pytest
+import zstandard
 
 from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.orchestration.assets.argo import argo_facts, argo_flag, argo_summary
@@ -78,10 +79,12 @@ def test_a_cast_is_its_delayed_version_with_its_bgc_part_in_any_order(platform: 
 
 
 def test_files_together_come_to_what_they_come_to_one_by_one(platform: Platform, rebuilt: Platform, tmp_path: Path) -> None:
-    """Many files in one transaction, a zip of them, and each by itself leave the same tables."""
+    """Many files in one transaction, packed or not, and a zip of them leave the same tables."""
     rebuilt = replace(rebuilt, store=LocalStore(tmp_path / "other"))
     files = {name: made() for name, made in PARTS.items()} | {"R6900002_003.nc": netcdf([cast(3, wmo="6900002"), cast(3, wmo="6900002", levels=3)])}
-    load_at_once(platform, files)
+    packed = {"D6900001_001.nc.gz": gzip.compress(files["D6900001_001.nc"]), "BR6900001_001.nc.zst": zstandard.compress(files["BR6900001_001.nc"])}
+    load_at_once(platform, {name: data for name, data in files.items() if name.startswith("R")} | packed)
+    assert rows(platform, "select count(*), count(distinct change) from raw.load") == [(4, 1)]
     load(rebuilt, {"all.zip": zipped({f"dac/coriolis/{name}": data for name, data in reversed(files.items())})})
     for each in (platform, rebuilt):
         settled(each)
@@ -250,18 +253,29 @@ class TestFlags:
         assert (4, True) in rows(platform, query)
 
     def test_the_grey_list_reaches_the_floats_that_it_names(self, platform: Platform) -> None:
-        """A list makes stale the known floats whose entries differ from the list before, and no others."""
+        """The first list concerns all floats, another those whose entries differ; one that names nothing clears it, and an empty file is no list."""
         load_at_once(platform, {"a.nc": netcdf([cast(1)]), "b.nc": netcdf([cast(1, wmo="6900002")])})
         settled(platform)
         header = "PLATFORM_CODE,PARAMETER_NAME,START_DATE,END_DATE,QUALITY_CODE,COMMENT,DAC\n"
         load(platform, {"ar_greylist.txt": f"{header}{FLOAT},PSAL,20200101,,3,drift,IF\n6999999,TEMP,20200101,,4,unknown here,IF\n".encode()})
-        assert settled(platform)[FLAG] == [FLOAT]
+        assert sorted(settled(platform)[FLAG]) == [FLOAT, "6900002"]
+        assert rows(platform, "select distinct run >> 15 & 1 from core.argo_evaluation") == [(1,)]
         assert rows(platform, "select distinct psal_flag, psal_failed, temp_flag from core.argo_flagged_level where wmo = 6900001") == [
             (3, 1 << 15, 1)
         ]
         load(platform, {"ar_greylist.txt": f"{header}6900002,TEMP,20200101,,4,broken,IF\n".encode()})
         assert sorted(settled(platform)[FLAG]) == [FLOAT, "6900002"]
         assert rows(platform, "select count(*) from core.argo_flag where wmo = 6900001") == [(0,)]
+        load(platform, {"empty/ar_greylist.txt": b""})
+        assert status_of(platform, "ar_greylist.txt")[0] == "quarantined"
+        assert rows(platform, "select count(*) > 0 from core.argo_flag") == [(True,)]
+        load(platform, {"ar_greylist.txt": header.encode()})
+        assert settled(platform)[FLAG] == ["6900002"]
+        assert rows(platform, "select count(*) from core.argo_flag") == [(0,)]
+        assert rows(platform, "select distinct run >> 15 & 1 from core.argo_evaluation") == [(1,)]
+        acts.do(platform, acts.withdrawal(platform, _last_arrival(platform), reason="too early", at=AT))
+        assert settled(platform)[FLAG] == ["6900002"]
+        assert rows(platform, "select count(*) > 0 from core.argo_flag") == [(True,)]
 
     def test_other_rules_are_told_first_and_do_exactly_that(self, platform: Platform) -> None:
         """Test 8 before and after 2024: the preview writes nothing, the choice changes just what it named, and the old flags stay readable."""
@@ -492,6 +506,10 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def _arrivals(platform: Platform, *names: str) -> list[str]:
     return [str(rows(platform, f"select arrival from raw.source_file where name = '{name}'")[0][0]) for name in names]
+
+
+def _last_arrival(platform: Platform) -> list[str]:
+    return [str(rows(platform, "select max(arrival) from raw.source_file")[0][0])]
 
 
 def _taken(platform: Platform, *names: str) -> ActFact:

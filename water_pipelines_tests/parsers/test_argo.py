@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import random
 import struct
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -262,6 +264,70 @@ def test_absurd_dimensions_are_refused_before_anything_is_allocated(tmp_path: Pa
         file.createVariable("PRES", "f4", ("N_PROF", "N_LEVELS"), chunksizes=(1, 1000))
     with pytest.raises(UnreadableFile, match=r"PRES .*N_LEVELS = 2,000,000,000"):
         casts_of((tmp_path / "b.nc").read_bytes())
+
+
+class TestOddFiles:
+    """Valid NetCDF with variables that Argo's format does not know as they are: refused by name, or read as missing; never taken for measurements."""
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "dimensions"),
+        [
+            ("STATION_PARAMETERS", "S1", ()),
+            ("STATION_PARAMETERS", "f4", ("N_PROF", "N_PARAM", "NAME")),
+            ("PARAMETER_DATA_MODE", "S1", ("N_PROF",)),
+            ("HISTORY_DATE", "S1", ()),
+            ("JULD", "S1", ("N_PROF",)),
+            ("LATITUDE", "f8", ("N_PROF", "N_PARAM")),
+            ("TEMP", "i2", ("N_PROF", "N_LEVELS")),
+            ("PSAL", "f4", ("N_LEVELS", "N_PROF")),
+            ("TEMP_QC", "i1", ("N_PROF", "N_LEVELS")),
+            ("TEMP_QC", "pairs", ("N_PROF", "N_LEVELS")),
+            ("LATITUDE", "lists", ("N_PROF",)),
+        ],
+    )
+    def test_a_variable_of_another_kind_or_shape_is_named(self, tmp_path: Path, name: str, kind: str, dimensions: tuple[str, ...]) -> None:
+        """Numbers for characters, other dimensions, lists and pairs in place of numbers."""
+        path = tmp_path / "a.nc"
+        recorded = {**ONE_CAST, "HISTORY": [("QCF$", "40", "20200101000000", "IF", "COQC", "4.4")]}
+        profile_file(path, [recorded], container="NETCDF4", without=[name])
+        with netCDF4.Dataset(path, "a") as file:
+            own: dict[str, Any] = {
+                "pairs": partial(file.createCompoundType, np.dtype([("a", "i4"), ("b", "i4")]), "pairs"),
+                "lists": partial(file.createVLType, "i4", "lists"),
+            }
+            file.createVariable(name, own[kind]() if kind in own else kind, dimensions)
+        with pytest.raises(UnreadableFile, match=name):
+            casts_of(path.read_bytes())
+
+    @pytest.mark.parametrize("container", ["NETCDF3_CLASSIC", "NETCDF4"])
+    def test_packed_numbers_are_refused(self, tmp_path: Path, container: Container) -> None:
+        """Positions that were packed into integers would lie elsewhere."""
+        path = tmp_path / "a.nc"
+        profile_file(path, [ONE_CAST], container=container)
+        with netCDF4.Dataset(path, "a") as file:
+            file.variables["LATITUDE"].scale_factor = 0.01
+        with pytest.raises(UnreadableFile, match=r"LATITUDE .*packed"):
+            casts_of(path.read_bytes())
+
+    @pytest.mark.parametrize("fill", [0.0, NAN, 9.96921e36])
+    def test_what_the_archive_fills_with_is_missing_whatever_the_variable_says(self, tmp_path: Path, fill: float) -> None:
+        """Another fill value is missing, too, and so are those of Argo, of NetCDF itself, and what is no number."""
+        path = tmp_path / "a.nc"
+        profile_file(path, [{"PRES": [1.0, 2.0, 3.0, 4.0, 5.0], "PSAL": [35.0] * 5}], container="NETCDF4")
+        with netCDF4.Dataset(path, "a") as file:
+            file.createVariable("TEMP", "f4", ("N_PROF", "N_LEVELS"), fill_value=fill)
+            file.variables["TEMP"].set_auto_mask(False)
+            file.variables["TEMP"][:] = [[fill, 99999.0, 9.96921e36, np.inf, 7.5]]
+        values = casts_of(path.read_bytes()).parameters["TEMP"].raw
+        assert np.isnan(values).tolist() == [True, True, True, True, False]
+
+    def test_a_fill_value_that_is_a_text_says_nothing(self, tmp_path: Path) -> None:
+        """A classic file may give an attribute any type."""
+        data = profile_file(tmp_path / "a.nc", [{"PRES": [1.0, NAN]}])
+        words = b"_FillValue\0\0" + struct.pack(">II", 5, 1)
+        at = data.index(words, data.index(struct.pack(">I", 4) + b"PRES"))
+        spoilt = data[: at + 12] + struct.pack(">II", 2, 4) + b"none" + data[at + 24 :]
+        assert casts_of(spoilt).counts.tolist() == [1]
 
 
 def test_another_netcdf_file_is_refused(tmp_path: Path) -> None:

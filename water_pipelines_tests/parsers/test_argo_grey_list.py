@@ -39,3 +39,10 @@ def test_a_line_that_is_not_understood_is_named(line: bytes) -> None:
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(UnreadableFile, match="END_DATE"):
         read_grey_list(b"PLATFORM_CODE,PARAMETER_NAME,START_DATE,QUALITY_CODE\n")
+
+
+def test_a_list_may_name_nothing_but_not_end_within_its_header() -> None:
+    assert len(read_grey_list(HEADER).flag) == 0
+    for cut in (HEADER[:-1], HEADER[:-5]):
+        with pytest.raises(UnreadableFile, match="cut off"):
+            read_grey_list(cut)

@@ -244,18 +244,14 @@ def concatenate(files: Sequence[Casts]) -> Casts:
 def _join(parts: Sequence[Parameter | None], counts: Sequence[int], levels: Sequence[int]) -> Parameter:
     """One parameter of many files; the files without it are filled."""
     present = [part for part in parts if part is not None]
-    n, columns = sum(levels), {}
+    columns = {}
     for column in _LEVEL_COLUMNS:
-        kind = np.result_type(*(getattr(part, column).dtype for part in present))
-        columns[column] = np.full(n, NO_QC if kind == np.uint8 else np.nan, kind)
-    mode = np.zeros(sum(counts), "U1")
-    level = cast = 0
-    for part, c, m in zip(parts, counts, levels, strict=True):
-        if part is not None:
-            for column in _LEVEL_COLUMNS:
-                columns[column][level : level + m] = getattr(part, column)
-            mode[cast : cast + c] = part.mode
-        level, cast = level + m, cast + c
+        kind = np.result_type(*{getattr(part, column).dtype for part in present})
+        none = NO_QC if kind == np.uint8 else np.nan
+        columns[column] = np.concatenate(
+            [np.full(n, none, kind) if part is None else getattr(part, column) for part, n in zip(parts, levels, strict=True)]
+        )
+    mode = np.concatenate([np.zeros(c, "U1") if part is None else part.mode for part, c in zip(parts, counts, strict=True)])
     return Parameter(next((part.units for part in present if part.units), ""), **columns, mode=mode)
 
 

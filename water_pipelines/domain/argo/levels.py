@@ -33,6 +33,9 @@ GLOBAL_RANGE = {
 }
 """Test 6: what is outside is bad; PRES has a rule of its own."""
 
+FIRST_CHLA_RANGE = (-0.1, 50.0)
+"""That of CHLA, mg/m3, until its manual of 2023."""
+
 RED_SEA = ((25, 30, 30, 35), (15, 30, 35, 40), (15, 20, 40, 45), (12.55, 15, 40, 43), (13, 15, 43, 43.5))
 MEDITERRANEAN = ((30, 40, -5, 40), (40, 45, 0, 25), (45, 50, 10, 15), (40, 41, 25, 30), (35.2, 36.6, -5.4, -5))
 """Test 7, boxes: south, north, west, east."""
@@ -167,11 +170,34 @@ def far_from_median(value: FloatArray, usable: BoolArray, cast: Int64Array, limi
         For NITRATE 5, in the Mediterranean and the Red Sea 1; for pH 4 % of the value.
     """
     failed = np.zeros(len(value), np.bool_)
-    if len(value) > 4:
-        windows = np.lib.stride_tricks.sliding_window_view(value, 5)
-        whole = np.lib.stride_tricks.sliding_window_view(usable, 5).all(1) & (cast[:-4] == cast[4:])
-        failed[2:-2][whole] = np.abs(value[2:-2][whole] - np.median(windows[whole], axis=1)) > limit[2:-2][whole]
+    where, difference = _from_median(value, usable, cast)
+    failed[where] = np.abs(difference) > limit[where]
     return failed
+
+
+def far_below_median(value: FloatArray, usable: BoolArray, cast: Int64Array) -> BoolArray:
+    """Test 9 for CHLA until 2023: below the median of five adjacent levels by more than twice the tenth percentile of these differences.
+
+    The percentile is that of the levels with nothing unusable between them. Spikes upwards are good: particles make them. Bio-Argo quality control
+    manual for chlorophyll-A, 1.0 (2014), https://doi.org/10.13155/35385.
+    """
+    failed = np.zeros(len(value), np.bool_)
+    where, difference = _from_median(value, usable, cast)
+    if len(where):
+        run = np.cumsum(np.diff(where, prepend=where[0]) > 1)
+        counts = np.bincount(run)
+        tenth = np.cumsum(counts) - counts + np.ceil(counts * 0.1).astype(np.int64) - 1
+        failed[where] = difference < 2 * difference[np.lexsort((difference, run))][tenth][run]
+    return failed
+
+
+def _from_median(value: FloatArray, usable: BoolArray, cast: Int64Array) -> tuple[Int64Array, FloatArray]:
+    """Places of the levels with two usable neighbours on both sides, and how far each lies from the median of the five."""
+    if len(value) < 5:
+        return np.empty(0, np.int64), np.empty(0)
+    whole = np.lib.stride_tricks.sliding_window_view(usable, 5).all(1) & (cast[:-4] == cast[4:])
+    where = np.flatnonzero(whole) + 2
+    return where, value[where] - np.median(np.lib.stride_tricks.sliding_window_view(value, 5)[whole], axis=1)
 
 
 def rollovers(value: FloatArray, join: BoolArray, limit: float) -> BoolArray:

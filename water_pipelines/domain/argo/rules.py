@@ -42,6 +42,8 @@ class Rules:
         more from 1000 dbar on, since manual 3.6).
     rbr : bool
         Test 24, since manual 3.6.
+    first_chla : bool
+        Tests 6 and 9 for CHLA by its manual of 2014: a narrower range, and spikes downwards are bad. The one of 2023 has no spike test.
     deep_adjusted : int
         Test 23: flag of adjusted salinity below 2000 dbar, 3 before 2021.
     frozen_temperature : float
@@ -58,6 +60,7 @@ class Rules:
     medd: bool = True
     deepest_pressure: str = "hundred"
     rbr: bool = True
+    first_chla: bool = False
     deep_adjusted: int = 2
     frozen_temperature: float = 0.02
 
@@ -85,6 +88,7 @@ _FIRST = Rules(
     medd=False,
     deepest_pressure="tenth",
     rbr=False,
+    first_chla=True,
     deep_adjusted=3,
 )
 _CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -93,6 +97,7 @@ _CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("2020-02-25", "manual 3.3 (2020)", {"negative_pressure": True, "gradient_of_core": False, "medd": True}),
     ("2021-06-03", "manual 3.5 (2021)", {"deep_adjusted": 2}),
     ("2022-04-04", "manual 3.6 (2022)", {"deepest_pressure": "hundred", "rbr": True}),
+    ("2023-04-26", "manual 3.6 with CHLA of 2023", {"first_chla": False}),
     ("2024-01-19", "manual 3.6 with the changes of 2024", {"reversal": 20.0, "bad_pressure": True}),
 )
 """From which day on, and what each version changed."""
@@ -109,7 +114,7 @@ ERAS = _eras()
 CURRENT = ERAS[-1][1]
 
 
-_DECODER_RELEASES = ((2, 0), (4, 3), (4, 5), (5, 2), (5, 8), (6, 5))
+_DECODER_RELEASES = ((2, 0), (4, 3), (4, 5), (5, 2), (5, 8), (6, 1), (6, 5))
 """The releases of Coriolis' decoder (COQC) that began the eras after the first."""
 
 

@@ -226,9 +226,10 @@ class _Run:
                 if self.rules.negative_pressure:
                     self.fail(test, name, probably, PROBABLY_BAD)
         self._spread_bad_pressure()
-        for name in levels.GLOBAL_RANGE.keys() & set(self.names):
+        ranges = levels.GLOBAL_RANGE | ({"CHLA": levels.FIRST_CHLA_RANGE} if self.rules.first_chla else {})
+        for name in ranges.keys() & set(self.names):
             self.perform(test, self.has[name])
-            self.fail(test, name, levels.outside_range(self.value[name], *levels.GLOBAL_RANGE[name]), BAD)
+            self.fail(test, name, levels.outside_range(self.value[name], *ranges[name]), BAD)
         casts = self.casts
         red = levels.in_boxes(casts.latitude, casts.longitude, levels.RED_SEA)
         mediterranean = levels.in_boxes(casts.latitude, casts.longitude, levels.MEDITERRANEAN)
@@ -268,6 +269,9 @@ class _Run:
             limit = np.where(enclosed, 1.0, 5.0)[self.cast] if name == "NITRATE" else 0.04 * self.value[name]
             self.perform(RealTimeTest.SPIKE, self.has[name])
             self.fail(RealTimeTest.SPIKE, name, levels.far_from_median(self.value[name], self.usable(name), self.cast, limit), BAD)
+        if self.rules.first_chla and "CHLA" in self.names:
+            self.perform(RealTimeTest.SPIKE, self.has["CHLA"])
+            self.fail(RealTimeTest.SPIKE, "CHLA", levels.far_below_median(self.value["CHLA"], self.usable("CHLA"), self.cast), BAD)
         gradients = levels.GRADIENT | (levels.GRADIENT_OF_CORE if self.rules.gradient_of_core else {})
         for name in gradients.keys() & set(self.names):
             shallow, deep = gradients[name]

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 _TOGETHER, _TOGETHER_BYTES = 400, 64 << 20
 _SMALL_BYTES = 16 << 20
 _NAMES = (".nc", ".nc4")
+_PACKED = tuple(f"{name}{packing}" for name in _NAMES for packing in (".gz", ".zst", ".bz2"))
+_PACKED_TO = 10  # files of the archive pack to a quarter, multi-profile ones to a seventeenth
 
 
 class NoMemberLoaded(UnreadableFile):
@@ -48,7 +50,12 @@ class NoMemberLoaded(UnreadableFile):
 
 def is_small(file: SourceFile) -> bool:
     """Whether a file is, by its name and size, one of those that are loaded together."""
-    return file.kind == "data" and file.name.lower().endswith(_NAMES) and file.bytes <= _SMALL_BYTES
+    return file.kind == "data" and file.name.lower().endswith((*_NAMES, *_PACKED)) and _unpacked_bytes(file) <= _SMALL_BYTES
+
+
+def _unpacked_bytes(file: SourceFile) -> int:
+    """About how large a file is as it is read."""
+    return file.bytes * (_PACKED_TO if file.name.lower().endswith(_PACKED) else 1)
 
 
 def is_argo(platform: Platform, file: SourceFile, parser: Parser) -> bool:
@@ -89,11 +96,11 @@ def _groups(files: Iterable[tuple[SourceFile, FileFacts]]) -> Iterator[list[tupl
     group: list[tuple[SourceFile, FileFacts]] = []
     size = 0
     for each in files:
-        if group and (len(group) >= _TOGETHER or size + each[0].bytes > _TOGETHER_BYTES):
+        if group and (len(group) >= _TOGETHER or size + _unpacked_bytes(each[0]) > _TOGETHER_BYTES):
             yield group
             group, size = [], 0
         group.append(each)
-        size += each[0].bytes
+        size += _unpacked_bytes(each[0])
     if group:
         yield group
 
@@ -106,7 +113,8 @@ def _read_all(platform: Platform, files: Sequence[tuple[SourceFile, FileFacts]])
                 parsed.append(read(platform, file, facts, kept))
         except UnreadableFile as error:
             log.warning("%s is set aside: %s", file.name, error)
-            source_files.refuse(platform.database, file.arrival, status="quarantined", error=str(error))
+            rejected = error.rejected if isinstance(error, NoMemberLoaded) else []
+            source_files.refuse(platform.database, file.arrival, status="quarantined", error=str(error), rejected=rejected)
         except Exception as error:
             log.exception("%s could not be read", file.name)
             _failed(platform, file, error)

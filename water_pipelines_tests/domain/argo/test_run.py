@@ -153,6 +153,19 @@ def test_nitrate_is_compared_with_a_median() -> None:
     assert flags_of(values, "NITRATE", latitude=36.0, longitude=18.0) == [1, 1, 4, 1, 1]
 
 
+def test_chlorophyll_of_before_2023_has_a_narrower_range_and_no_spikes_downwards() -> None:
+    """Of twelve differences from the median of five the second lowest, -0.05, is the tenth percentile: -0.2 is below twice that, -0.1 is not."""
+    value = [0.5] * 16
+    value[4], value[9], value[12] = 0.45, 0.3, 2.0
+    values = {"PRES": [float(level) for level in range(16)], "CHLA": value}
+    first, now = ERAS[0][1], CURRENT
+    assert flags_of(values, "CHLA", rules=first) == [4 if level == 9 else 1 for level in range(16)]
+    assert flags_of(values, "CHLA", rules=now) == [1] * 16
+    value[9], value[0], value[15] = 0.4, -0.15, 60.0
+    assert flags_of(values, "CHLA", rules=first) == [4 if level in (0, 15) else 1 for level in range(16)]
+    assert flags_of(values, "CHLA", rules=now) == [1] * 16
+
+
 def test_a_rollover_flags_both_levels() -> None:
     assert flags_of({"PRES": [1.0, 2.0, 3.0], "TEMP": [20.0, 20.0, 8.0]}, "TEMP") == [1, 4, 4]
 
