@@ -26,7 +26,7 @@ class Parquet:
     """Parquet files."""
 
     name = "parquet"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -291,10 +291,11 @@ def _profile(rows: Sequence[_Row]) -> _Profile:
 
 
 def _first_data_row(rows: Sequence[_Row], profile: _Profile) -> int | None:
-    """The first row that looks like the later ones, and is followed by another that does."""
+    """The first row that looks like the later ones, and is followed by another that does, or stands right below a header."""
     fits = [_is_data(cells, profile) for _, cells in rows]
     for number, fit in enumerate(fits):
-        if fit and all(fits[number + 1 : number + 2]):
+        is_below_header = number > 0 and len(rows[number - 1][1]) in profile.widths and any(map(_names_time, rows[number - 1][1]))
+        if fit and (is_below_header or all(fits[number + 1 : number + 2])):
             return number
     return fits.index(True) if True in fits else None
 
