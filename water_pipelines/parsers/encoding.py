@@ -23,7 +23,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 WESTERN = "cp1252"
-_ZEROS = re.compile(rb"\0+")
+TORN = "\N{REPLACEMENT CHARACTER}"
+_BETWEEN = re.compile(rb"[\0\s,;|]+")
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 26, 27})
 
 
@@ -125,7 +126,8 @@ def _decoded(stream: Own, encoding: str) -> Iterator[bytes]:
         text = _lines(text.removeprefix("\ufeff").replace("\n\ufeff", "\n"))
         end = len(text) if is_last else text.rfind("\n") + 1
         if end:
-            yield text[:end].encode()
+            whole = text[:end].encode()
+            yield _without_zeros(whole) if b"\0" in whole else whole
         rest = text[end:]
         _refuse_endless(len(rest))
 
@@ -148,13 +150,20 @@ def _as_utf8(block: bytes) -> bytes:
 
 
 def _without_zeros(block: bytes) -> bytes:
-    """Lines without zeros: where most have some, they fill up cells; else a logger lost its power there, and what stands around them is torn."""
+    """Lines without zeros: where most have some, they fill up cells; else a logger lost its power there, and what stands around them is torn.
+
+    A torn line comes as one word, which is no row of any table.
+    """
     lines = block.split(b"\n")
     torn = [number for number, line in enumerate(lines) if b"\0" in line]
-    if len(torn) * 2 > len(lines):
+    if len(torn) > 2 and len(torn) * 2 > len(lines):
         return block.replace(b"\0", b"")
     for number in torn:
-        lines[number] = _ZEROS.sub("\N{REPLACEMENT CHARACTER}".encode(), lines[number].strip(b"\r").lstrip(b"\0"))
+        line = lines[number].strip(b"\r")
+        whole = line.lstrip(b"\0")
+        if number or not whole:  # zeros may have taken the beginning of the first line
+            line = whole
+        lines[number] = TORN.encode() + _BETWEEN.sub(b"_", line) if b"\0" in line else line
     return b"\n".join(lines)
 
 

@@ -74,8 +74,6 @@ class NumberReader:
         >>> NumberReader(",").refusal("1.234")
         "is not written as the other numbers, which have ',' for decimals; say in the mapping what is so: decimal and thousands"
         """
-        if "\N{REPLACEMENT CHARACTER}" in word:
-            return "is damaged: bytes are missing in it, as when a logger loses its power"
         if re.fullmatch(r"[<>]?=?\s*[+-]?\d[\d.,'\s]*", word):
             how = f"{self.decimal!r} for decimals" + (f" and {self.thousands!r} for thousands" if self.thousands else "")
             return f"is not written as the other numbers, which have {how}; say in the mapping what is so: decimal and thousands"

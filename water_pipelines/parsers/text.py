@@ -24,7 +24,7 @@ from water_pipelines.parsers.table import Chunk, Table, shorten
 
 _CAREFUL_BYTES = 1 << 17
 _NUMERIC = re.compile(r"[<>]?[+-]?\d+(?:[.,]\d*)?")
-_TAIL_BYTES, _LINES_TO_COMPARE = 1 << 16, 50
+_TAIL_BYTES, _LINES_TO_COMPARE, _ENOUGH_LINES = 1 << 16, 50, 20
 _LONGEST_RECORD = 50
 """Lines that one quoted cell may span: a quote that never closes must not swallow the rest of the file."""
 
@@ -134,7 +134,7 @@ def _is_cut(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     last, others = cells[-1].strip(), [row[-1].strip() for row in rows]
     if all(map(_NUMERIC.fullmatch, others)) and (not last or _NUMERIC.fullmatch(last)):
         decimals = {_decimals(other) for other in others}
-        return len(decimals) == 1 and _decimals(last) < min(decimals)
+        return (len(decimals) == 1 or len(rows) >= _ENOUGH_LINES) and _decimals(last) < min(decimals)
     return len({len(other) for other in others}) == 1 and 0 < len(last) < len(others[0])
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from water_pipelines.parsers.clock import DAY, MICROSECONDS
 from water_pipelines.parsers.contract import UnreadableFile
+from water_pipelines.parsers.encoding import TORN
 from water_pipelines.parsers.mapping import Mapping, offset_seconds
 
 AWARE, NAIVE, UNREADABLE, ABSENT = 0, 1, 2, 3
@@ -409,6 +410,8 @@ def refusal(text: str) -> str | None:
     >>> refusal("2024-01-13 00:00 CET").split(";")[0]
     "ends in 'CET', which names clocks that are put forward in summer as well as such that are not"
     """
+    if text.startswith(TORN):
+        return "and what follows stand around zeros, as a logger leaves them when it loses its power: it is not known what belongs together"
     if re.search(_LEAP_SECOND, text):
         return "is a leap second, for which there is no place beside the second that follows"
     zone = re.search(r":\d\d(?:\.\d+)? ?([A-Z]{3,5})$", text)
