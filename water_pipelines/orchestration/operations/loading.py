@@ -493,7 +493,7 @@ def _mapping(file: SourceFile) -> Mapping:
     try:
         return _read_mapping(file.mapping)
     except InvalidMapping as error:
-        raise UnreadableFile(f"its mapping cannot be used: {error}") from error
+        raise UnreadableFile(f"Its mapping cannot be used: {error}") from error
 
 
 _read_mapping = lru_cache(maxsize=64)(Mapping.from_yaml)
@@ -516,7 +516,7 @@ def _load_mapping(platform: Platform, file: SourceFile) -> Loaded:
     try:
         version = Mapping.from_yaml(text).version
     except InvalidMapping as error:
-        raise UnreadableFile(str(error)) from error
+        raise UnreadableFile(f"The mapping cannot be used: {error}") from error
     with platform.database.connection() as connection:
         change = platform.database.take_number(connection, "mapping")
         source_files.keep_mapping(connection, file, version, text)
