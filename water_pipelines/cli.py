@@ -91,7 +91,7 @@ def status(as_json: AsJson = False) -> None:
             output.table(("arrival", "file", "status", "attempts", "why"), map(_job, condition.jobs), title=title)
         if condition.partly_loaded:
             partly = [(str(job["arrival"]), job["name"], job["rows"], job["rejected"], job["id"]) for job in condition.partly_loaded]
-            title = "The latest files of which rows were refused; /api/v1/datasets/ID/rejected tells which, and why"
+            title = "The latest files that were loaded but for some rows or members; /api/v1/datasets/ID/rejected tells which, and why"
             output.table(("arrival", "file", "rows", "refused", "id"), partly, title=title)
         stages = [(each["asset"], each["rows"], each["computed_units"], each["stale_units"], each["computed_at"]) for each in holds["stages"]]
         output.table(("stage", "rows", "units", "stale", "computed at"), stages)

@@ -111,11 +111,9 @@ def _tick(platform: Platform, output: Output) -> None:
 
 
 def _tell_refused(watch: Watch, output: Output) -> None:
-    """Say of which files rows were refused, and where the reasons are."""
+    """Say of which files rows, or members of an archive, were refused, and where the reasons are."""
     for job in watch.partly_loaded():
-        output.say(
-            f"[yellow]{job['rejected']} rows of {_name(job)} were refused; /api/v1/datasets/{job['id']}/rejected tells which, and why[/yellow]"
-        )
+        output.say(f"[yellow]{_name(job)} was loaded but for {job['rejected']} rows or members: /api/v1/datasets/{job['id']}/rejected[/yellow]")
 
 
 def _summarise(progress: Progress, reason: str | None, output: Output, *, is_sample: bool, complete: bool, seconds: float) -> None:

@@ -184,7 +184,10 @@ def resolve(
             _refuse_parts_of_numbers(sample, values)
     values = _without_flags(values, columns, qualifiers) if not (mapping.value or per_column) else values
     if not values:
-        raise UnreadableFile(f"No column of values was found{_among(headers)}. Name it in the mapping: value: <column>.")
+        words = [at for at in columns.free() if sample.dtypes[at] == pl.String]
+        few = [headers[at] or f"column {at + 1}" for at in words if sample.to_series(at).str.contains(_NUMBER).any()]
+        hint = f" Of {_listed(few)} fewer than half of the cells are numbers." if few else ""
+        raise UnreadableFile(f"No column of values was found{_among(headers)}.{hint} Name it in the mapping: value: <column>.")
     if qualifier is None and len(flags) == 1 and (len(values) == 1 or not values[0] < flags[0] < values[-1]):
         qualifier = flags[0]
     else:

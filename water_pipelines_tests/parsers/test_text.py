@@ -250,6 +250,7 @@ def test_location_and_feature_of_interest_come_from_mapping_or_columns() -> None
         ("time,value\n", "", "no rows"),
         ("a,b\nx,y\n", "", "No column of times was found among 'a', 'b'"),
         (f"time,note\n{HOURS[0]},x\n", "", "No column of values"),
+        (f"time,level\n{HOURS[0]},x\n{HOURS[1]},y\n{HOURS[2]},1\n", "", "Of 'level' fewer than half of the cells are numbers"),
         (f"time,level\n{HOURS[0]},1\n", "value: levl", "Did you mean 'level'?"),
         (f"time,level\n{HOURS[0]},1\n", "value: 7", "the file has 2 columns"),
         (f"time,a,b\n{HOURS[0]},1,2\n", "property: flow\nstation: S1", "Tell them apart"),
