@@ -46,7 +46,8 @@ class Numbers:
 class NumberReader:
     """Reads the value columns of one file; `decimal` and `thousands` are the characters, the latter may be empty.
 
-    A value that is written otherwise cannot be read: ``12.5`` among ``1.234,5``, or ``1.234`` among ``12,5``, which may be a thousand.
+    A value that is written otherwise cannot be read: ``12.5`` among ``1.234,5``, or ``1.234`` among ``12,5``, which may be a thousand. ``12.5`` among
+    ``12,5`` can be nothing else, as where a sheet holds numbers beside texts.
     """
 
     decimal: str = "."
@@ -89,7 +90,8 @@ class NumberReader:
             text = text.zip_with(~is_grouped.fill_null(False), text.str.replace_all(self.thousands, "", literal=True))
             text = text.set(text.str.contains(self.thousands, literal=True).fill_null(False), None)
         if self.decimal == ",":
-            text = text.set(text.str.contains(".", literal=True).fill_null(False), None).str.replace(",", ".", literal=True)
+            may_be_thousands = text.str.contains(_DOT_GROUP) | text.str.contains(r"[.,].*[.,]")
+            text = text.set(may_be_thousands.fill_null(False), None).str.replace(",", ".", literal=True)
         return text
 
     def _read_odd(self, column: pl.Series, number: pl.Series, empty: pl.Series, odd: pl.Series, missing: Sequence[str]) -> Numbers:

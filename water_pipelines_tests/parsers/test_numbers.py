@@ -66,7 +66,7 @@ def test_a_mark_that_could_be_either_is_asked_for(written: list[str]) -> None:
         (NumberReader(".", ","), ["1,234.5", "12,345", "12,5"], [1234.5, 12345]),
         (NumberReader(".", "'"), ["1'234.5", "12'34"], [1234.5]),
         (NumberReader(",", " "), ["1 234,5", "12 34"], [1234.5]),
-        (NumberReader(","), ["12,5", "1.234", "12.5"], [12.5]),
+        (NumberReader(","), ["12,5", "12.5", "1.234", "1.2,5"], [12.5, 12.5]),
     ],
 )
 def test_a_number_that_is_written_otherwise_is_not_read(reader: NumberReader, written: list[str], meant: list[float]) -> None:
