@@ -61,9 +61,9 @@ def _reads_as_western(head: bytes) -> bool:
 
 def read_head(head: bytes, encoding: str, *, is_whole: bool) -> str:
     """The text of the first bytes, up to the last whole line."""
-    if b"\0" in head and encoding in ("utf-8", "utf-8-sig"):
-        head = _without_zeros(head)
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head).replace("\n\ufeff", "\n")
+    if "\0" in text:
+        text = _without_zeros(text.encode()).decode()
     if not is_whole:
         text = text[: text.rfind("\n") + 1] or text
     return _lines(text)
@@ -159,11 +159,7 @@ def _without_zeros(block: bytes) -> bytes:
     if len(torn) > 2 and len(torn) * 2 > len(lines):
         return block.replace(b"\0", b"")
     for number in torn:
-        line = lines[number].strip(b"\r")
-        whole = line.lstrip(b"\0")
-        if number or not whole:  # zeros may have taken the beginning of the first line
-            line = whole
-        lines[number] = TORN.encode() + _BETWEEN.sub(b"_", line) if b"\0" in line else line
+        lines[number] = TORN.encode() + _BETWEEN.sub(b"_", lines[number].strip()) if lines[number].strip(b"\0\r") else b""
     return b"\n".join(lines)
 
 

@@ -123,7 +123,8 @@ def _is_cut_line(block: bytes, above: bytes, found: Dialect) -> bool:
     if b"\n" in block or found.widths:
         return False
     rows = [found.split(line.rstrip("\r")) for line in above.decode(errors="replace").split("\n")[-_LINES_TO_COMPARE:] if line.strip()]
-    return len(rows) > 1 and _is_cut(found.split(block.decode()), rows)
+    cells = found.split(block.decode())
+    return _is_cut(cells, rows) if len(rows) > 1 else found.has_header and len(cells) < len(found.columns)
 
 
 def _is_cut(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
