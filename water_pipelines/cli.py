@@ -87,8 +87,12 @@ def status(as_json: AsJson = False) -> None:
         )
         output.table(("files", "number"), [*holds["files"].items()])
         if condition.jobs:
-            title = "Files that failed, were set aside (`water retry ARRIVAL`) or are being loaded"
+            title = "Files that failed or were set aside (mended by `water retry ARRIVAL --mapping FILE`, or dropped again), or are being loaded"
             output.table(("arrival", "file", "status", "attempts", "why"), map(_job, condition.jobs), title=title)
+        if condition.partly_loaded:
+            partly = [(str(job["arrival"]), job["name"], job["rows"], job["rejected"], job["id"]) for job in condition.partly_loaded]
+            title = "The latest files that were loaded but for some rows or members; /api/v1/datasets/ID/rejected tells which, and why"
+            output.table(("arrival", "file", "rows", "refused", "id"), partly, title=title)
         stages = [(each["asset"], each["rows"], each["computed_units"], each["stale_units"], each["computed_at"]) for each in holds["stages"]]
         output.table(("stage", "rows", "units", "stale", "computed at"), stages)
         sources = [(each["name"], each["state"], each["url"], each["reached_at"], each["error"] or "") for each in holds["sources"]]

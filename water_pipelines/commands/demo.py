@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rich.live import Live
 from rich.table import Table
@@ -44,6 +45,8 @@ def run(settings: Settings, own: Sequence[Wanted] | None, output: Output, *, one
         watch = Watch(api, store_of(settings), dropped)
         reason = _follow(platform, watch, output, patience_s=patience_s, deadline=began + timeout_s)
         found = watch.progress
+        if own is not None:
+            _tell_refused(watch, output)
         expected = not found.missing and not found.refused if own is None else len(found.refused) < len(dropped)
         complete = expected and reason is None
         _summarise(found, reason, output, is_sample=own is None, complete=complete, seconds=time.monotonic() - began)
@@ -107,10 +110,16 @@ def _tick(platform: Platform, output: Output) -> None:
         output.say(f"[yellow]the clock ticks at the next half-hour only: {error}[/yellow]")
 
 
+def _tell_refused(watch: Watch, output: Output) -> None:
+    """Say of which files rows, or members of an archive, were refused, and where the reasons are."""
+    for job in watch.partly_loaded():
+        output.say(f"[yellow]{_name(job)} was loaded but for {job['rejected']} rows or members: /api/v1/datasets/{job['id']}/rejected[/yellow]")
+
+
 def _summarise(progress: Progress, reason: str | None, output: Output, *, is_sample: bool, complete: bool, seconds: float) -> None:
     """Say what every stage holds, and what is missing."""
     for job in progress.refused:
-        output.say(f"[yellow]{job['prefix']}/{job['name']} was not loaded: {shown(job['error'])}[/yellow]")
+        output.say(f"[yellow]{_name(job)} was not loaded: {shown(job['error'])}[/yellow]")
     rows = [(stage.name, stage.rows or ("missing" if is_sample else "no input"), stage.latest) for stage in progress.stages]
     output.table(("stage", "rows", "latest"), rows, title=f"served after {seconds:.0f} s")
     held = {stage.name: stage.rows for stage in progress.stages}
@@ -119,6 +128,10 @@ def _summarise(progress: Progress, reason: str | None, output: Output, *, is_sam
         output.say(f"[red]not everything is served: {'; '.join(filter(None, (reason, missing)))}[/red]; the logs are in logs/ of the home")
     refused = [{key: job[key] for key in ("id", "prefix", "name", "status", "error")} for job in progress.refused]
     output.tell(complete=complete, seconds=round(seconds, 1), reason=reason, stages=held, missing=progress.missing, refused=refused)
+
+
+def _name(job: dict[str, Any]) -> str:
+    return shown("/".join(filter(None, (job["prefix"], job["name"]))))
 
 
 def _table(progress: Progress, platform: Platform) -> Table:

@@ -12,7 +12,7 @@ from water_pipelines.storage.served import jobs, status
 from water_pipelines.storage.served.reading import Unavailable, reading
 from water_pipelines.storage.server import EmbeddedServer, ServerError
 
-_JOBS_SHOWN = 20
+_JOBS_SHOWN, _PARTLY_SHOWN = 20, 5
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Condition:
         What `/api/v1/status` says; None where the database cannot be read, and `reason` says why.
     jobs : list of dict
         Files that somebody should look at, or that are being loaded: what `/api/v1/datasets/jobs` says of them, the latest first.
+    partly_loaded : list of dict
+        The latest files of which rows were refused and the rest is loaded, told in the same way.
     """
 
     home: str
@@ -40,6 +42,7 @@ class Condition:
     database: str
     holds: dict[str, Any] | None
     jobs: list[dict[str, Any]]
+    partly_loaded: list[dict[str, Any]]
     reason: str | None
 
 
@@ -49,7 +52,7 @@ def condition_of(settings: Settings) -> Condition:
     record = home.record() if settings.home.is_dir() else None
     is_running = record is not None and home.is_held()
     server = databases.server_of(settings)
-    holds, waiting, reason = _holds(settings, server)
+    holds, waiting, partly, reason = _holds(settings, server)
     return Condition(
         home=str(settings.home),
         is_running=is_running,
@@ -60,22 +63,23 @@ def condition_of(settings: Settings) -> Condition:
         database=_told(server),
         holds=holds,
         jobs=waiting,
+        partly_loaded=partly,
         reason=reason,
     )
 
 
-def _holds(settings: Settings, server: databases.Server) -> tuple[dict[str, Any] | None, list[dict[str, Any]], str | None]:
+def _holds(settings: Settings, server: databases.Server) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]], str | None]:
     if not databases.is_running(server):
-        return None, [], "the embedded PostgreSQL does not run"
+        return None, [], [], "the embedded PostgreSQL does not run"
     try:
         database = databases.database_of(settings, server)
         try:
             with reading(database) as state:
-                return status.read(state), jobs.needing_attention(state, _JOBS_SHOWN), None
+                return status.read(state), jobs.needing_attention(state, _JOBS_SHOWN), jobs.partly_loaded(state, _PARTLY_SHOWN), None
         finally:
             database.close()
     except (ServerError, Unavailable) as error:
-        return None, [], str(error)
+        return None, [], [], str(error)
 
 
 def _told(server: databases.Server) -> str:

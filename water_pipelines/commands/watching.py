@@ -101,7 +101,7 @@ class Watch:
         self._in_inbox = [key for key in self._in_inbox if self._store.exists(key)]
         try:
             status = self._api.get("/api/v1/status")
-            refused = [job for state in ("failed", "quarantined") if status["files"][state] for job in self._refused(state)]
+            refused = [job for state in ("failed", "quarantined") if status["files"][state] for job in self._jobs(state)]
         except NotReachable:
             return self.progress
         now, before = time.monotonic(), self.progress
@@ -122,7 +122,14 @@ class Watch:
         self._seen = seen
         return self.progress
 
-    def _refused(self, state: str) -> list[dict[str, Any]]:
+    def partly_loaded(self) -> list[dict[str, Any]]:
+        """Jobs of dropped files of which rows were refused and the rest is loaded; none while the API does not answer."""
+        try:
+            return [job for job in self._jobs("succeeded") if job["rejected"]]
+        except NotReachable:
+            return []
+
+    def _jobs(self, state: str) -> list[dict[str, Any]]:
         jobs = self._api.items("/api/v1/datasets/jobs", status=state)
         return [job for job in jobs if INBOX + "/".join(filter(None, (job["prefix"], job["name"]))) in self._dropped]
 

@@ -2,7 +2,8 @@
 
 Add a kind of packing to `PACKINGS`. Nothing is ever written under a member's name; what is expanded is bounded by what was read for it;
 archives within archives are not read, but for a tar that is packed as a whole. A member of which nothing can be read (a manual, a web page,
-a table without times) is set aside with its reason; one that breaks in the middle refuses the whole file, and is named.
+a table without times) is set aside with its reason; one that breaks in the middle refuses the whole file, and is named. Where the mapping
+declares the files complete, only what is plainly no data is set aside: what else a member holds would count as deleted.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import zstandard
 
-from water_pipelines.parsers.argo_grey_list import GreyListFile
-from water_pipelines.parsers.argo_netcdf import CLASSIC, HDF5
-from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, Described, Event, FileFacts, Head, Rejected, Rows, Series, UnreadableFile
+from water_pipelines.parsers import foreign
+from water_pipelines.parsers.contract import OBSERVATION_SCHEMA, Described, Event, FileFacts, Head, Rejected, Rows, Series, UnreadableFile, read_head
 from water_pipelines.parsers.mapping import Mapping
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Packing:
 class Packed:
     """One packed file, or a tar that is packed as a whole."""
 
-    version = "3"
+    version = "4"
     kind = "archive"
 
     def __init__(self, packing: Packing, parse_file: ParseFile) -> None:
@@ -90,31 +91,25 @@ class Packed:
     def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
         """What the file within says; its name is that of the archive without ``.gz`` or the like. Of a tar, what each member says."""
         file = replace(file, name=self._inner_name(file.name))
-        if _is_tar(self._unpacked(stream).read(_TAR_BLOCK)):
-            yield from _tar_members(self._unpacked(stream), mapping, file, self._parse_file)
+        if self._holds_tar(stream):
+            yield from _said_by_members("tar", _tar_entries(self._unpacked(stream)), mapping, file, self._parse_file)
             return
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-            _expand(self._unpacked(stream), expanded)
-            _refuse_archive(expanded, f"the {self.name} file")
-            yield from self._parse_file(cast(BinaryIO, expanded), mapping, file)
-
-    def holds_argo(self, stream: BinaryIO) -> bool:
-        """Whether it is a file of the Argo archive, or a tar with a member that is called as these are; false where it cannot be read."""
-        try:
-            start = self._unpacked(stream).read(_TAR_BLOCK)
-            return _tar_holds_argo(self._unpacked(stream)) if _is_tar(start) else _starts_as_argo(start)
-        except UnreadableFile:
-            return False
+        with self._expanded(stream) as expanded:
+            yield from self._parse_file(expanded, mapping, file)
 
     def members(self, stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
         """The file within, which has no name; of a tar its members, as `Tar.members` gives them."""
-        if _is_tar(self._unpacked(stream).read(_TAR_BLOCK)):
-            yield from _tar_one_by_one(self._unpacked(stream))
+        if self._holds_tar(stream):
+            yield from _one_by_one("tar", _tar_entries(self._unpacked(stream)))
             return
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-            _expand(self._unpacked(stream), expanded)
-            _refuse_archive(expanded, f"the {self.name} file")
-            yield "", cast(BinaryIO, expanded)
+        with self._expanded(stream) as expanded:
+            yield "", expanded
+
+    def _holds_tar(self, stream: BinaryIO) -> bool:
+        return _is_tar(self._unpacked(stream).read(_TAR_BLOCK))
+
+    def _expanded(self, stream: BinaryIO) -> AbstractContextManager[BinaryIO]:
+        return _Entry("", partial(_expand, self._unpacked(stream))).expanded(self.name)
 
     def _unpacked(self, stream: BinaryIO) -> _Bounded:
         stream.seek(0)
@@ -132,7 +127,7 @@ class Zip:
     """A zip of data files."""
 
     name = "zip"
-    version = "3"
+    version = "4"
     kind = "archive"
 
     def __init__(self, parse_file: ParseFile) -> None:
@@ -147,34 +142,9 @@ class Zip:
 
         A station that nobody names is called after the archive, and after its member where there are several.
         """
-        try:
-            archive = zipfile.ZipFile(stream)
-        except (*_DAMAGE, ValueError) as error:
-            raise UnreadableFile("The zip file is truncated or damaged. Was its transfer complete? Drop it again.") from error
-        size, spent = stream.seek(0, 2), 0
-        with archive:
-            members = [member for member in archive.infolist() if not member.is_dir() and _is_wanted(member.filename, mapping, "zip")]
-            if not members:
-                raise _holds_nothing("zip", archive.namelist(), mapping)
-            said = _Members(self._parse_file, mapping)
-            for member in members:
-                with said.member(member.filename), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-                    if member.flag_bits & 1:
-                        raise UnreadableFile("it is protected by a password. Zip it without one.")
-                    spent += _expand(_zip_member(archive, member, stream), expanded)
-                    # members may share their packed bytes: what all of them come to counts too
-                    _refuse_bomb("The zip file", spent, size)
-                    _refuse_archive(expanded, "the zip file")
-                    yield from said.of(expanded, _alone(file, member.filename) if len(members) == 1 else _among(file, member.filename))
-            yield from said.set_aside()
-
-    def holds_argo(self, stream: BinaryIO) -> bool:
-        """Whether it has a member that is called as files of the Argo archive are; false where it cannot be read as a zip at all."""
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                return any(map(_is_called_as_argo, archive.namelist()))
-        except (*_DAMAGE, ValueError):
-            return False
+        entries = _zip_entries(stream)
+        wanted = [entry for entry in entries if _is_wanted(entry.name, mapping)]
+        yield from _said_by_members(self.name, entries, mapping, file, self._parse_file, _alone if len(wanted) == 1 else _among)
 
     def members(self, stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
         """The members, for whoever can do without the bad ones: each as a stream, or with the reason why it cannot be read.
@@ -182,37 +152,16 @@ class Zip:
         Raises
         ------
         UnreadableFile
-            The zip itself is damaged.
+            The zip itself is damaged, or expands to far more than any data does; members before were given by then.
         """
-        try:
-            archive = zipfile.ZipFile(stream)
-        except (*_DAMAGE, ValueError) as error:
-            raise UnreadableFile("The zip file is truncated or damaged. Was its transfer complete? Drop it again.") from error
-        size, spent, seen, any_mapping = stream.seek(0, 2), 0, set[str](), Mapping()
-        with archive:
-            for member in archive.infolist():
-                try:
-                    if member.is_dir() or not _is_wanted(member.filename, any_mapping, "zip"):
-                        continue
-                    if member.filename in seen:
-                        raise UnreadableFile("it is in the archive twice; the first one is read.")
-                    seen.add(member.filename)
-                    if member.flag_bits & 1:
-                        raise UnreadableFile("it is protected by a password. Zip it without one.")
-                    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-                        spent += _expand(_zip_member(archive, member, stream), expanded)
-                        _refuse_archive(expanded, "the zip file")
-                        _refuse_bomb("The zip file", spent, size)
-                        yield member.filename, cast(BinaryIO, expanded)
-                except UnreadableFile as error:
-                    yield member.filename, error
+        yield from _one_by_one(self.name, _zip_entries(stream))
 
 
 class Tar:
     """A tar of data files; one that is packed as a whole is read by `Packed`."""
 
     name = "tar"
-    version = "2"
+    version = "3"
     kind = "archive"
 
     def __init__(self, parse_file: ParseFile) -> None:
@@ -227,14 +176,7 @@ class Tar:
 
         A station that nobody names is called after the archive and its member.
         """
-        yield from _tar_members(self._bounded(stream), mapping, file, self._parse_file)
-
-    def holds_argo(self, stream: BinaryIO) -> bool:
-        """Whether it has a member that is called as files of the Argo archive are; false where it cannot be read."""
-        try:
-            return _tar_holds_argo(self._bounded(stream))
-        except UnreadableFile:
-            return False
+        yield from _said_by_members(self.name, _tar_entries(self._bounded(stream)), mapping, file, self._parse_file)
 
     def members(self, stream: BinaryIO) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
         """The members, for whoever can do without the bad ones: each as a stream, or with the reason why it cannot be read.
@@ -244,7 +186,7 @@ class Tar:
         UnreadableFile
             The tar is damaged or cut off, or expands to far more than any data does; members before were given by then.
         """
-        yield from _tar_one_by_one(self._bounded(stream))
+        yield from _one_by_one(self.name, _tar_entries(self._bounded(stream)))
 
     @staticmethod
     def _bounded(stream: BinaryIO) -> _Bounded:
@@ -327,37 +269,34 @@ class _Members:
         self._parse_file = parse_file
         self._mapping = mapping
         self._seen: dict[str, Series] = {}
-        self._has_spoken = False
         self._read = 0
         self._refused: list[Rejected] = []
 
-    @contextmanager
-    def member(self, name: str) -> Iterator[None]:
-        """Name a member in what is wrong with it, and set it aside unless it has said something already."""
-        self._has_spoken = False
+    def of(self, entry: _Entry, kind: str, file: FileFacts) -> Iterator[Event]:
+        """What one member says; it is set aside where it cannot be read, has said nothing yet, and may be missed."""
+        has_spoken, may_be_missed = False, not self._mapping.complete
         try:
-            yield
+            with entry.expanded(kind) as expanded:
+                may_be_missed = may_be_missed or foreign.is_document(entry.name, read_head(expanded, self._mapping))
+                for event in self._parse_file(expanded, self._mapping, file):
+                    has_spoken = True
+                    yield self._only_new(event) if isinstance(event, Described) else event
         except UnreadableFile as error:
-            if self._has_spoken or isinstance(error, _BadArchive):
-                raise UnreadableFile(f"In {name}: {error}{_CHOOSE}") from error
-            self._refused.append(Rejected(0, name, str(error)))
+            if has_spoken or not may_be_missed or isinstance(error, _BadArchive):
+                missed = "" if may_be_missed else _WOULD_BE_MISSED
+                raise UnreadableFile(f"In {entry.name}: {error}{missed}{_CHOOSE}") from error
+            self._refused.append(Rejected(0, entry.name, str(error)))
         else:
             self._read += 1
 
-    def of(self, expanded: IO[bytes], file: FileFacts) -> Iterator[Event]:
-        """What one member says."""
-        for event in self._parse_file(cast(BinaryIO, expanded), self._mapping, file):
-            self._has_spoken = True
-            yield self._only_new(event) if isinstance(event, Described) else event
-
     def set_aside(self) -> Iterator[Event]:
         """The members of which nothing could be read, as rejected rows; where that is all of them, the archive is refused."""
+        if self._refused:
+            yield Rows(pa.RecordBatch.from_pylist([], schema=OBSERVATION_SCHEMA), self._refused)
         if self._refused and not self._read:
             first = self._refused[0]
             hint = f" None of its {len(self._refused)} members can be read.{_CHOOSE}" if len(self._refused) > 1 else ""
             raise UnreadableFile(f"In {first.text}: {first.reason}{hint}")
-        if self._refused:
-            yield Rows(pa.RecordBatch.from_pylist([], schema=OBSERVATION_SCHEMA), self._refused)
 
     def _only_new(self, event: Described) -> Described:
         series = []
@@ -383,65 +322,110 @@ class _TarHeader(tarfile.TarInfo):
         return header
 
 
+_WOULD_BE_MISSED = " The mapping declares the files complete, so that what this one holds would count as deleted."
 _CHOOSE = " To read only some members, say so in the mapping: members: '*.csv'."
 _TAR_DAMAGED = "The tar file is truncated or damaged. Was its transfer complete? Drop it again."
 
 
-def _tar_members(source: _Bounded, mapping: Mapping, file: FileFacts, parse_file: ParseFile) -> Iterator[Event]:
-    """What each member of a tar says, read in one pass."""
-    said, read = _Members(parse_file, mapping), 0
-    names: list[str] = []
-    for archive, member in _tar_entries(source):
-        names += [member.name][: 20 - len(names)]
-        if member.isdir() or not _is_wanted(member.name, mapping, "tar"):
+def _alone(file: FileFacts, member: str) -> FileFacts:
+    """The only member is called after its archive."""
+    return replace(file, name=f"{PurePosixPath(file.name).stem}{PurePosixPath(member).suffix}")
+
+
+def _among(file: FileFacts, member: str) -> FileFacts:
+    """One of several is called after its archive, its folders in it, and itself."""
+    path = _path(member)
+    folders = [file.prefix, PurePosixPath(file.name).stem, *path.parent.parts]
+    return replace(file, name=path.name, prefix="/".join(folder for folder in folders if folder))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file in an archive, while the walk through the archive stands at it.
+
+    `expand` writes its content to a file; `_BadArchive` where the archive ends with it, another `UnreadableFile` where only the member is bad.
+    """
+
+    name: str
+    expand: Callable[[IO[bytes]], object]
+
+    @contextmanager
+    def expanded(self, kind: str) -> Iterator[BinaryIO]:
+        """Its content as a file; an archive of its own is refused."""
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
+            self.expand(expanded)
+            _refuse_archive(expanded, f"the {kind} file")
+            yield cast(BinaryIO, expanded)
+
+
+def _said_by_members(
+    kind: str,
+    entries: Iterable[_Entry],
+    mapping: Mapping,
+    file: FileFacts,
+    parse_file: ParseFile,
+    called: Callable[[FileFacts, str], FileFacts] = _among,
+) -> Iterator[Event]:
+    """What each member of an archive says; `called` gives the facts of a member by those of the archive and its name."""
+    said, names, is_empty = _Members(parse_file, mapping), list[str](), True
+    for entry in entries:
+        names += [entry.name][: 20 - len(names)]
+        _refuse_outside(kind, entry.name)
+        if not _is_wanted(entry.name, mapping):
             continue
-        read += 1
-        with said.member(member.name), tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-            _require_plain(member)
-            _expand_member(archive, member, expanded)
-            _refuse_archive(expanded, "the tar file")
-            yield from said.of(expanded, _among(file, member.name))
-    if not read:
-        raise _holds_nothing("tar", names, mapping)
+        is_empty = False
+        yield from said.of(entry, kind, called(file, entry.name))
+    if is_empty:
+        raise _holds_nothing(kind, names, mapping)
     yield from said.set_aside()
 
 
-def _tar_one_by_one(source: _Bounded) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
+def _one_by_one(kind: str, entries: Iterable[_Entry]) -> Iterator[tuple[str, BinaryIO | UnreadableFile]]:
+    """Each member as a stream, or with the reason why it cannot be read."""
     seen, any_mapping = set[str](), Mapping()
-    for archive, member in _tar_entries(source):
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as expanded:
-            try:
-                if member.isdir() or not _is_wanted(member.name, any_mapping, "tar"):
-                    continue
-                if member.name in seen:
-                    raise UnreadableFile("it is in the archive twice; the first one is read.")
-                seen.add(member.name)
-                _require_plain(member)
-            except UnreadableFile as error:
-                yield member.name, error
+    for entry in entries:
+        try:
+            _refuse_outside(kind, entry.name)
+            if not _is_wanted(entry.name, any_mapping):
                 continue
-            try:
-                _expand_member(archive, member, expanded)
-            except UnreadableFile as error:
-                raise UnreadableFile(f"In {member.name}: {error}") from error
-            try:
-                _refuse_archive(expanded, "the tar file")
-                yield member.name, cast(BinaryIO, expanded)
-            except UnreadableFile as error:
-                yield member.name, error
+            if entry.name in seen:
+                raise UnreadableFile("it is in the archive twice; the first one is read.")
+            seen.add(entry.name)
+            with entry.expanded(kind) as expanded:
+                yield entry.name, expanded
+        except _BadArchive as error:
+            raise UnreadableFile(f"In {entry.name}: {error}") from error
+        except UnreadableFile as error:
+            yield entry.name, error
 
 
-def _tar_holds_argo(source: _Bounded) -> bool:
-    return any(_is_called_as_argo(member.name) for _, member in _tar_entries(source))
+def _zip_entries(stream: BinaryIO) -> list[_Entry]:
+    """The files in a zip."""
+    try:
+        archive = zipfile.ZipFile(stream)
+    except (*_DAMAGE, ValueError) as error:
+        raise UnreadableFile("The zip file is truncated or damaged. Was its transfer complete? Drop it again.") from error
+    size, spent = stream.seek(0, 2), 0
+
+    def expand(member: zipfile.ZipInfo, target: IO[bytes]) -> None:
+        nonlocal spent
+        if member.flag_bits & 1:
+            raise UnreadableFile("it is protected by a password. Zip it without one.")
+        spent += _expand(_zip_member(archive, member, stream), target)
+        # members may share their packed bytes: what all of them come to counts too
+        _refuse_bomb("The zip file", spent, size)
+
+    return [_Entry(member.filename, partial(expand, member)) for member in archive.infolist() if not member.is_dir()]
 
 
-def _tar_entries(source: _Bounded) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The headers of a tar in one pass, each with the archive while that stands at its content; what is damaged or cut off is refused."""
+def _tar_entries(source: _Bounded) -> Iterator[_Entry]:
+    """The files in a tar in one pass; what is damaged or cut off is refused."""
     try:
         archive = tarfile.open(fileobj=cast(IO[bytes], source), mode="r|", tarinfo=_TarHeader)  # noqa: SIM115  # closes nothing
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else every header of a long archive stays in memory
-            yield archive, member
+            if not member.isdir():
+                yield _Entry(member.name, partial(_expand_from_tar, archive, member))
         while source.read():
             pass
     except tarfile.TarError as error:
@@ -450,27 +434,15 @@ def _tar_entries(source: _Bounded) -> Iterator[tuple[tarfile.TarFile, tarfile.Ta
         raise UnreadableFile(_TAR_DAMAGED)
 
 
-def _require_plain(member: tarfile.TarInfo) -> None:
+def _expand_from_tar(archive: tarfile.TarFile, member: tarfile.TarInfo, target: IO[bytes]) -> None:
     if not member.isreg() or member.issparse():
         raise UnreadableFile("it is no plain file but a link, a device or a file with holes. Pack its content (tar --dereference).")
-
-
-def _expand_member(archive: tarfile.TarFile, member: tarfile.TarInfo, target: IO[bytes]) -> None:
     content = archive.extractfile(member)
     assert content is not None
     try:
         _expand(content, target)
     except tarfile.TarError as error:
         raise _BadArchive(_TAR_DAMAGED) from error
-
-
-def _is_called_as_argo(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.suffix.lower() in (".nc", ".nc4") and "__MACOSX" not in path.parts[:1] and not path.name.startswith(".")
-
-
-def _starts_as_argo(start: bytes) -> bool:
-    return start.startswith((*CLASSIC, HDF5)) or GreyListFile().recognises(Head(start, len(start), Mapping()))
 
 
 def _is_tar(start: bytes) -> bool:
@@ -481,32 +453,28 @@ def _is_tar(start: bytes) -> bool:
     return True
 
 
-def _is_wanted(name: str, mapping: Mapping, archive: str) -> bool:
-    """Whether a member is to be read; a name that leads out of the archive refuses all of it."""
-    path = PurePosixPath(name.replace("\\", "/"))
+def _refuse_outside(kind: str, name: str) -> None:
+    """Raise `UnreadableFile` for a name that leads out of the archive."""
+    path = _path(name)
     if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")):
-        raise UnreadableFile(f"The {archive} file names a member outside of itself ({name!r}), which no honest program writes.")
+        raise UnreadableFile(f"The {kind} file names a member outside of itself ({name!r}), which no honest program writes.")
+
+
+def _is_wanted(name: str, mapping: Mapping) -> bool:
+    path = _path(name)
     if "__MACOSX" in path.parts[:1] or path.name.startswith(".") or not path.name:
         return False
     return mapping.members is None or fnmatch(str(path), mapping.members) or fnmatch(path.name, mapping.members)
+
+
+def _path(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))
 
 
 def _holds_nothing(archive: str, names: list[str], mapping: Mapping) -> UnreadableFile:
     there = ", ".join(names[:20]) or "nothing"
     which = f"no member like {mapping.members!r}" if mapping.members else "no file"
     return UnreadableFile(f"The {archive} file holds {which}; it holds {there}.")
-
-
-def _alone(file: FileFacts, member: str) -> FileFacts:
-    """The only member is called after its archive."""
-    return replace(file, name=f"{PurePosixPath(file.name).stem}{PurePosixPath(member).suffix}")
-
-
-def _among(file: FileFacts, member: str) -> FileFacts:
-    """One of several is called after its archive, its folders in it, and itself."""
-    path = PurePosixPath(member.replace("\\", "/"))
-    folders = [file.prefix, PurePosixPath(file.name).stem, *path.parent.parts]
-    return replace(file, name=path.name, prefix="/".join(folder for folder in folders if folder))
 
 
 def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, stream: BinaryIO) -> _Bounded:

@@ -56,7 +56,7 @@ class BomReference:
     """Daily streamflow with quality codes."""
 
     name = "bom-reference"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -117,7 +117,7 @@ class BomWeather:
     """Half-hourly observations of a weather station."""
 
     name = "bom-weather"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -26,7 +26,7 @@ class Parquet:
     """Parquet files."""
 
     name = "parquet"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -36,7 +36,7 @@ class Parquet:
     def parse(self, stream: BinaryIO, mapping: Mapping, file: FileFacts) -> Iterator[Event]:
         """Observations of the columns that hold plain values; nested ones are left out."""
         try:
-            source = pq.ParquetFile(stream)
+            source = pq.ParquetFile(stream, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise UnreadableFile("The Parquet file is truncated or damaged. Was its transfer complete? Export and drop it again.") from error
         plain = [field.name for field in source.schema_arrow if not pa.types.is_nested(field.type) and not pa.types.is_binary(field.type)]

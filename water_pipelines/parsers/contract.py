@@ -69,7 +69,10 @@ class Station:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row, or one value of a row, that was not taken: where it stands, what it said, and why."""
+    """A row, or one value of a row, that was not taken: where it stands, what it said, and why.
+
+    Where a member of an archive was set aside, `source_row` is 0 and `text` its name.
+    """
 
     source_row: int
     text: str

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from water_pipelines.parsers import names
 from water_pipelines.parsers.contract import UnreadableFile
+from water_pipelines.parsers.encoding import TORN
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.times import recognise
 
@@ -170,6 +171,12 @@ def find_table(rows: Sequence[_Row], mapping: Mapping) -> Frame:
     header = _find_header(rows, first, mapping, profile)
     if header is None:
         start = rows[first or 0][0]
+        torn = next((line for line, cells in rows[: first or 0] if cells[0].startswith(TORN)), None)
+        if torn is not None and mapping.header is None:
+            raise UnreadableFile(
+                f"Line {torn + 1}, above the first row, is damaged by zeros, as a logger leaves them when it loses its power: it may have named the "
+                "columns. Mend it, or name columns by position in the mapping, with header: false."
+            )
         return Frame(("",) * profile.width, False, start, start)
     line, names_ = rows[header]
     last, units = line, tuple[str, ...]()
@@ -291,10 +298,11 @@ def _profile(rows: Sequence[_Row]) -> _Profile:
 
 
 def _first_data_row(rows: Sequence[_Row], profile: _Profile) -> int | None:
-    """The first row that looks like the later ones, and is followed by another that does."""
+    """The first row that looks like the later ones, and is followed by another that does, or stands right below a header."""
     fits = [_is_data(cells, profile) for _, cells in rows]
     for number, fit in enumerate(fits):
-        if fit and all(fits[number + 1 : number + 2]):
+        is_below_header = number > 0 and len(rows[number - 1][1]) in profile.widths and any(map(_names_time, rows[number - 1][1]))
+        if fit and (is_below_header or all(fits[number + 1 : number + 2])):
             return number
     return fits.index(True) if True in fits else None
 

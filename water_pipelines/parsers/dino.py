@@ -46,7 +46,7 @@ class Dino:
     """Groundwater heads and staff gauges of the DINO counter."""
 
     name = "dino"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -23,7 +23,7 @@ class FewsPi:
     """PI time series."""
 
     name = "fews-pi"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

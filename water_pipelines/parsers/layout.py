@@ -180,9 +180,14 @@ def resolve(
         columns.reserve(mapping.property_column, mapping.unit_column)
         known = columns.known(names.VALUE)
         values = [known] if known is not None else _find_values(columns, sample)
+        if not any(headers):
+            _refuse_parts_of_numbers(sample, values)
     values = _without_flags(values, columns, qualifiers) if not (mapping.value or per_column) else values
     if not values:
-        raise UnreadableFile(f"No column of values was found{_among(headers)}. Name it in the mapping: value: <column>.")
+        words = [at for at in columns.free() if sample.dtypes[at] == pl.String]
+        few = [headers[at] or f"column {at + 1}" for at in words if sample.to_series(at).str.contains(_NUMBER).any()]
+        hint = f" Of {_listed(few)} fewer than half of the cells are numbers." if few else ""
+        raise UnreadableFile(f"No column of values was found{_among(headers)}.{hint} Name it in the mapping: value: <column>.")
     if qualifier is None and len(flags) == 1 and (len(values) == 1 or not values[0] < flags[0] < values[-1]):
         qualifier = flags[0]
     else:
@@ -370,6 +375,19 @@ def _refuse_side_by_side(columns: _Columns, sample: pl.DataFrame, time: int) -> 
                     f"The columns {time + 1} and {position + 1} are both called {said!r} and differ: tables stand side by side. Drop each alone, "
                     f"or say in the mapping which to read: time: {time + 1}, value: [<columns of its values>]."
                 )
+
+
+def _refuse_parts_of_numbers(sample: pl.DataFrame, values: Sequence[int]) -> None:
+    """Refuse, where no header tells, digits that begin with a zero: ``1,05`` or ``0015`` torn from what they belong to."""
+    for position in values:
+        column = sample.to_series(position)
+        torn = column.filter(column.str.contains(r"^\s*0\d+\s*$").fill_null(False)) if column.dtype == pl.String else column.clear()
+        if len(torn):
+            raise UnreadableFile(
+                f"Column {position + 1} holds {str(torn[0]).strip()!r}, which is no measured value. Are these the decimals of column {position}, as "
+                "commas stand for decimals and between columns? Then export the file with another separator. Are they clocks? Then say so in the "
+                "mapping: time: [<date>, <clock>], by their positions. Else say which columns are values: value: [<positions>]."
+            )
 
 
 def _is_share(sample: pl.DataFrame, position: int, holds: Callable[[str], bool]) -> bool:

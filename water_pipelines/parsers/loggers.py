@@ -56,7 +56,7 @@ Form = Callable[[list[str]], Found | None]
 class LoggerText:
     """The text exports of a maker."""
 
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def __init__(self, name: str, form: Form) -> None:

@@ -287,12 +287,12 @@ class Mapping(_Strict):
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            raise InvalidMapping(f"the mapping is not YAML{where}: {getattr(error, 'problem', None) or error}") from error
+            raise InvalidMapping(f"it is not YAML{where}: {getattr(error, 'problem', None) or error}") from error
         try:
             return cls.model_validate({} if values is None else values)
         except ValidationError as error:
             problems = ("; ".join(_problem(dict(problem)) for problem in error.errors(include_url=False))) or str(error)
-            raise InvalidMapping(f"the mapping cannot be used: {problems}") from error
+            raise InvalidMapping(problems) from error
 
     @cached_property
     def version(self) -> str:

@@ -96,12 +96,11 @@ def walk(stream: BinaryIO, drop: frozenset[str], charset: str | None = None) -> 
     UnreadableFile
         The XML is damaged, cut off, or declares entities.
     """
-    stream.seek(0)
     stack: list[Element] = []
     path: tuple[str, ...] = ()
     try:
         parser = DefusedXMLParser(target=TreeBuilder(), encoding=charset)
-        for event, element in iterparse(stream, events=("start", "end"), parser=parser):
+        for event, element in iterparse(encoding.Own(stream), events=("start", "end"), parser=parser):
             if event == "start":
                 stack.append(element)
                 path = (*path, local(element.tag))

@@ -5,6 +5,7 @@ Add a way of writing a number here. What a missing or empty value means for a fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,11 @@ class Numbers:
 
 @dataclass(frozen=True)
 class NumberReader:
-    """Reads the value columns of one file; `decimal` and `thousands` are the characters, the latter may be empty."""
+    """Reads the value columns of one file; `decimal` and `thousands` are the characters, the latter may be empty.
+
+    A value that is written otherwise cannot be read: ``12.5`` among ``1.234,5``, or ``1.234`` among ``12,5``, which may be a thousand. ``12.5`` among
+    ``12,5`` can be nothing else, as where a sheet holds numbers beside texts.
+    """
 
     decimal: str = "."
     thousands: str = ""
@@ -64,10 +69,30 @@ class NumberReader:
             return self._finish(number, empty.to_numpy(), missing, None)
         return self._read_odd(column, number, empty, odd, missing)
 
+    def refusal(self, word: str) -> str:
+        """Why a cell could not be read, and what to say in the mapping.
+
+        >>> NumberReader(",").refusal("1.234")
+        "is not written as the other numbers, which have ',' for decimals; say in the mapping what is so: decimal and thousands"
+        """
+        if re.fullmatch(r"[<>]?=?\s*[+-]?\d[\d.,'\s]*", word):
+            how = f"{self.decimal!r} for decimals" + (f" and {self.thousands!r} for thousands" if self.thousands else "")
+            return f"is not written as the other numbers, which have {how}; say in the mapping what is so: decimal and thousands"
+        return f"is no number; if it stands for a missing value, say so in the mapping: missing: [{word}]"
+
     def _plain(self, text: pl.Series) -> pl.Series:
+        """With a point for decimals and nothing for thousands; null where another mark stands, or one in a wrong place."""
+        if self.decimal == "." and not self.thousands:
+            return text
+        marks = {mark: re.escape(mark) for mark in (self.decimal, self.thousands)}
         if self.thousands:
-            text = text.str.replace_all(self.thousands, "", literal=True)
-        return text.str.replace(",", ".", literal=True) if self.decimal == "," else text
+            is_grouped = text.str.contains(rf"^\s*[<>]?=?\s*[+-]?\d{{1,3}}(?:{marks[self.thousands]}\d{{3}})+(?:{marks[self.decimal]}\d*)?\s*$")
+            text = text.zip_with(~is_grouped.fill_null(False), text.str.replace_all(self.thousands, "", literal=True))
+            text = text.set(text.str.contains(self.thousands, literal=True).fill_null(False), None)
+        if self.decimal == ",":
+            may_be_thousands = text.str.contains(_DOT_GROUP) | text.str.contains(r"[.,].*[.,]")
+            text = text.set(may_be_thousands.fill_null(False), None).str.replace(",", ".", literal=True)
+        return text
 
     def _read_odd(self, column: pl.Series, number: pl.Series, empty: pl.Series, odd: pl.Series, missing: Sequence[str]) -> Numbers:
         """Values with blanks around them, censored values and markers: only the rows that are no plain numbers are looked at again."""
@@ -133,9 +158,16 @@ def decide(columns: Sequence[pl.Series], *, decimal: str | None, thousands: str 
     if any(values.str.contains(r",.*\.").any() for values in with_comma):
         return NumberReader(".", ",")
     if any((values.str.contains(_NUMBER_WITH_COMMA) & ~values.str.contains(_COMMA_GROUP)).any() for values in with_comma):
-        if any((values.str.contains(r"^[+-]?\d*\.\d+$") & ~values.str.contains(_DOT_GROUP)).any() for values in text):
+        with_point = [values.filter(values.str.contains(r"^[+-]?\d*\.\d+$").fill_null(False)) for values in text]
+        grouped = next((str(value) for values in with_point for value in values.filter(values.str.contains(_DOT_GROUP)).head(1)), None)
+        if any(values.str.contains(_DOT_GROUP).not_().any() for values in with_point):
             raise UnreadableFile(
                 "Some values are written with a decimal comma and some with a decimal point. Say in the mapping which one holds: decimal: ','"
+            )
+        if grouped is not None:
+            raise UnreadableFile(
+                f"Some values are written with a decimal comma, and {grouped!r} can be a number with decimals or with thousands. "
+                "Say in the mapping what the point is: thousands: '.' (or decimal: '.', where the commas are none of decimals)."
             )
         return NumberReader(",")
     if any(values.str.contains(_COMMA_GROUP).any() for values in with_comma):

@@ -30,6 +30,8 @@ BATCH_ROWS = 1_000_000
 _SAMPLE_ROWS = 2_000
 _MOST_KINDS = 100
 """Different words in a column, up to which it may tell series apart."""
+_REPEATED_ROWS, _REPEATED_SHARE = 20_000, 0.25
+"""Of how many rows of a file how many may give way to later ones of the same series and time."""
 _STRING = pl.CompatLevel.oldest()
 
 _FINE, _NO_TIME, _BAD_TIME, _NO_ZONE, _BAD_ZONE, _GAP, _DOUBLED, _WAITING, _EARLY, _FUTURE, _NO_STATION, _NO_PROPERTY, _SKIP = range(13)
@@ -65,6 +67,8 @@ def read_table(table: Table, mapping: Mapping, file: FileFacts) -> Iterator[Even
         for piece in chunk.pieces(max(1, BATCH_ROWS // len(reading.layout.values))):
             events, waiting = reading.read(piece.after(waiting), is_last=False)
             yield from events
+            if reading.repeated is not None:
+                raise UnreadableFile(reading.repeated)
     if waiting is not None:
         yield from reading.read(waiting, is_last=True)[0]
 
@@ -111,6 +115,9 @@ class _Reading:
         self._require_zone(sample)
         self._series: dict[str, Series] = {}
         self._stations: set[str] = set()
+        self._has_begun = False
+        self.repeated: str | None = None
+        """Why nothing is taken of a file of which many rows would give way to others; asked once its first rows were told."""
 
     def _time_column(self, frame: pl.DataFrame) -> pl.Series:
         columns = [frame.to_series(position) for position in self.layout.time]
@@ -149,6 +156,9 @@ class _Reading:
                 absent = np.array([texts[part] is None for texts in keys.texts], dtype=np.bool_)
                 problem[absent[keys.code] & (problem == _FINE)] = code
         self._refuse_merged(chunk, keys, utc, np.flatnonzero(problem == _FINE))
+        if not self._has_begun:
+            self.repeated = self._repeats(chunk, keys, utc, np.flatnonzero(problem == _FINE)[:_REPEATED_ROWS])
+        self._has_begun = True
         rejected = chunk.rejected + self._reject_rows(chunk, problem)
         held = np.flatnonzero(problem == _WAITING)
         waiting = Chunk(chunk.frame[held], chunk.source_row[held]) if len(held) else None
@@ -159,15 +169,7 @@ class _Reading:
         """Refuse two values of a series at one time that a column without a role tells apart, each time: they are of two series."""
         if not self.layout.unused or len(rows) < 2:
             return
-        order = rows[np.lexsort((utc[rows], keys.code[rows]))]
-        again = np.flatnonzero((np.diff(utc[order]) == 0) & (np.diff(keys.code[order]) == 0))
-        one, other = order[again], order[again + 1]
-        differs = np.zeros(len(one), dtype=np.bool_)
-        for column in self.layout.values:
-            cells = chunk.frame.to_series(column.index)
-            first, second = (self._numbers.read(cells.gather(pl.Series(at, dtype=pl.UInt32)), column.missing).value for at in (one, other))
-            differs |= (first != second) & ~np.isnan(first) & ~np.isnan(second)
-        one, other = one[differs], other[differs]
+        one, other = self._contradicting(chunk, keys, utc, rows)
         if len(one) == 0:
             return
         for position in self.layout.unused:
@@ -183,6 +185,39 @@ class _Reading:
                     f"{other_word[0]!r}). Say in the mapping that it names series: series_columns: [{header}] (or property_column, station_column); "
                     f"or that it does not: ignore: [{header}]."
                 )
+
+    def _repeats(self, chunk: Chunk, keys: _Keys, utc: NDArray[np.int64], rows: NDArray[np.intp]) -> str | None:
+        """What to say where many rows would give way to others: a clock, a depth or a sensor stands where nobody looked for it."""
+        if self._mapping.ignore or len(rows) < 2:
+            return None
+        one, other = self._contradicting(chunk, keys, utc, rows)
+        if len(one) < 2 or len(one) <= _REPEATED_SHARE * len(rows):
+            return None
+        is_of_days = bool((utc[other] % DAY == utc[other[0]] % DAY).all())
+        telling = [column.index for column in self.layout.values if self.layout.is_wide and self._differ(chunk, column, one, other).all()]
+        column = (self._table.columns[telling[0]] or telling[0] + 1) if telling else "<column>"
+        return (
+            f"{len(one)} of the first {len(rows)} rows would give way to a later row of the same series and time with another value, such as row "
+            f"{int(chunk.source_row[one[0]])} to row {int(chunk.source_row[other[0]])}. If a column tells them apart, such as a "
+            f"{'clock, a depth' if is_of_days else 'depth'} or a sensor, say so in the mapping: "
+            f"{'time: [<date>, <clock>], or ' if is_of_days else ''}series_columns: [{column}]."
+        )
+
+    def _contradicting(self, chunk: Chunk, keys: _Keys, utc: NDArray[np.int64], rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pairs of rows, in the order of the file, that give a series different values at one time."""
+        order = rows[np.lexsort((utc[rows], keys.code[rows]))]
+        again = np.flatnonzero((np.diff(utc[order]) == 0) & (np.diff(keys.code[order]) == 0))
+        one, other = order[again], order[again + 1]
+        differs = np.zeros(len(one), dtype=np.bool_)
+        for column in self.layout.values:
+            differs |= self._differ(chunk, column, one, other)
+        return one[differs], other[differs]
+
+    def _differ(self, chunk: Chunk, column: ValueColumn, one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.bool_]:
+        cells = chunk.frame.to_series(column.index)
+        first, second = (self._numbers.read(cells.gather(pl.Series(at, dtype=pl.UInt32)), column.missing).value for at in (one, other))
+        differs: NDArray[np.bool_] = (first != second) & ~np.isnan(first) & ~np.isnan(second)
+        return differs
 
     # Which series a row belongs to
 
@@ -387,7 +422,8 @@ class _Reading:
     def _coordinate(self, chunk: Chunk, row: int, position: int | None) -> float | None:
         if position is None:
             return None
-        found = numbers.NumberReader(self._numbers.decimal).read(chunk.frame.to_series(position).slice(row, 1), ())
+        cell = chunk.frame.to_series(position).slice(row, 1)
+        found = numbers.NumberReader("." if "." in str(cell[0]) else self._numbers.decimal).read(cell, ())
         return float(found.value[0]) if np.isfinite(found.value[0]) else None
 
     # What is rejected
@@ -423,6 +459,8 @@ class _Reading:
 
     def _reason(self, problem: int, written: Any) -> str:
         reason = self._reasons[problem]
+        if problem == _BAD_TIME:
+            reason = times.refusal(str(written)) or reason
         return reason if problem in (_NO_TIME, _NO_STATION, _NO_PROPERTY) else f"the time {str(written)!r} {reason}"
 
     def _header(self, position: int | None) -> str:
@@ -436,9 +474,8 @@ class _Reading:
             return []
         words = (shorten(str(word)) for word in cells[at].to_list())
         texts = chunk.texts(rows[at], self._table.joiner)
-        hint = "is no number; if it stands for a missing value, say so in the mapping: missing"
         return [
-            Rejected(source_row, text, f"{word!r} in column {column.header!r} {hint}: [{word}]")
+            Rejected(source_row, text, f"{word!r} in column {column.header!r} {self._numbers.refusal(word)}")
             for source_row, text, word in zip(chunk.source_row[rows[at]].tolist(), texts, words, strict=True)
         ]
 

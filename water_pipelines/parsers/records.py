@@ -29,7 +29,7 @@ class Ndjson:
     """One JSON object a line."""
 
     name = "ndjson"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -57,7 +57,7 @@ class Json:
     """A JSON document that holds records (``[{...}, ...]``), columns (``{"time": [...], ...}``) or rows beside their column names."""
 
     name = "json"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -41,7 +41,7 @@ class Sheets:
     """Excel and OpenDocument workbooks."""
 
     name = "sheets"
-    version = "3"
+    version = "4"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

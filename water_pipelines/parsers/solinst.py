@@ -26,7 +26,7 @@ class SolinstXle:
     """XLE files."""
 
     name = "solinst-xle"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

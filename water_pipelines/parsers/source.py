@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,6 +35,7 @@ from water_pipelines.parsers.mapping import Mapping, check_zone, zone_name
 from water_pipelines.parsers.readings import DECLARE_ZONE, read_table
 from water_pipelines.parsers.table import Chunk, Table, shorten
 
+CUT_OFF = "the file ends in the middle of this line: its transfer was probably cut off"
 _ROWS = 100_000
 _COLUMNS = ("station", "property", "part", "other", "time", "zone", "value", "qualifier")
 _HAS_ZONE = re.compile(r"\d[T ]?.*(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
@@ -127,8 +129,9 @@ def read_source(
     """
     known = _Known(mapping)
     rejected: list[Rejected] = []
+    passes = count()
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks(known: _Known, rejected: list[Rejected]) -> Iterator[Chunk]:
         rows: list[Reading] = []
         for one in told():
             if isinstance(one, Rejected):
@@ -143,7 +146,7 @@ def read_source(
         if rows:
             yield known.chunk(rows, _taken(rejected))
 
-    started = chunks()
+    started = chunks(known, rejected)
     first = next(started, None)
     if first is None:
         if not known.series:
@@ -154,6 +157,9 @@ def read_source(
         return
 
     def all_chunks() -> Iterator[Chunk]:
+        if next(passes):  # for the order of day and month, while the first pass goes on
+            yield from chunks(_Known(mapping), [])
+            return
         yield first
         yield from started
 
@@ -339,4 +345,4 @@ def reject(line: Line, reason: str) -> Rejected:
 
 def cut_off(line: Line) -> Rejected:
     """The last line, which does not end."""
-    return reject(line, "the file ends in the middle of this line: its transfer was probably cut off")
+    return reject(line, CUT_OFF)

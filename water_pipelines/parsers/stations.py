@@ -40,7 +40,7 @@ class StationTable:
     """A delimited text whose header names stations and says where they are, and has neither time nor value."""
 
     name = "station table"
-    version = "1"
+    version = "2"
     kind = "stations"
 
     def recognises(self, head: Head) -> bool:

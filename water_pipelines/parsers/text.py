@@ -7,7 +7,7 @@ rows of another width or stray quotes, is split line by line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import BinaryIO
 
@@ -19,9 +19,12 @@ from water_pipelines.parsers.contract import Event, FileFacts, Head, Rejected, R
 from water_pipelines.parsers.dialect import WHITESPACE, Dialect, split_quoted
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.parsers.readings import read_table
+from water_pipelines.parsers.source import CUT_OFF
 from water_pipelines.parsers.table import Chunk, Table, shorten
 
 _CAREFUL_BYTES = 1 << 17
+_NUMERIC = re.compile(r"[<>]?[+-]?\d+(?:[.,]\d*)?")
+_TAIL_BYTES, _LINES_TO_COMPARE, _ENOUGH_LINES = 1 << 16, 50, 20
 _LONGEST_RECORD = 50
 """Lines that one quoted cell may span: a quote that never closes must not swallow the rest of the file."""
 
@@ -30,7 +33,7 @@ class Text:
     """CSV and its relatives."""
 
     name = "text"
-    version = "3"
+    version = "4"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -97,7 +100,7 @@ def read_text(stream: BinaryIO, mapping: Mapping) -> Table:
 
 
 def _chunks(stream: BinaryIO, charset: str, found: Dialect) -> Iterator[Chunk]:
-    line = 0
+    line, above = 0, b""
     for block in encoding.blocks(stream, charset):
         skip = max(found.skip - line, 0)
         rows = _after_lines(block, skip) if skip else block
@@ -105,9 +108,39 @@ def _chunks(stream: BinaryIO, charset: str, found: Dialect) -> Iterator[Chunk]:
             line += _count_lines(block)
             continue
         line += skip
+        if _is_cut_line(rows, above, found):
+            frame = pl.DataFrame(schema={str(position): pl.String for position in range(len(found.columns))})
+            yield Chunk(frame, np.array([], dtype=np.int32), [Rejected(line + 1, shorten(rows.decode()), CUT_OFF)])
+            continue
+        above = rows[-_TAIL_BYTES:]
         for chunk, lines in _split(rows, line, found):
             yield chunk
             line += lines
+
+
+def _is_cut_line(block: bytes, above: bytes, found: Dialect) -> bool:
+    """Whether a block is the last line of the file, does not end, and by the lines above it has lost its own end."""
+    if b"\n" in block or found.widths:
+        return False
+    rows = [found.split(line.rstrip("\r")) for line in above.decode(errors="replace").split("\n")[-_LINES_TO_COMPARE:] if line.strip()]
+    cells = found.split(block.decode())
+    return _is_cut(cells, rows) if len(rows) > 1 else found.has_header and len(cells) < len(found.columns)
+
+
+def _is_cut(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a row has fewer cells than each of some others, or in its last cell fewer decimals or letters than all of them, who agree."""
+    widths = {len(row) for row in rows}
+    if widths != {len(cells)}:
+        return len(widths) == 1 and len(cells) < min(widths)
+    last, others = cells[-1].strip(), [row[-1].strip() for row in rows]
+    if all(map(_NUMERIC.fullmatch, others)) and (not last or _NUMERIC.fullmatch(last)):
+        decimals = {_decimals(other) for other in others}
+        return (len(decimals) == 1 or len(rows) >= _ENOUGH_LINES) and _decimals(last) < min(decimals)
+    return len({len(other) for other in others}) == 1 and 0 < len(last) < len(others[0])
+
+
+def _decimals(number: str) -> int:
+    return len(re.sub(r"^[^.,]*[.,]?", "", number))
 
 
 def _split(block: bytes, line: int, found: Dialect) -> Iterator[tuple[Chunk, int]]:

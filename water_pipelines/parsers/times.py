@@ -17,14 +17,21 @@ from numpy.typing import NDArray
 
 from water_pipelines.parsers.clock import DAY, MICROSECONDS
 from water_pipelines.parsers.contract import UnreadableFile
+from water_pipelines.parsers.encoding import TORN
 from water_pipelines.parsers.mapping import Mapping, offset_seconds
 
 AWARE, NAIVE, UNREADABLE, ABSENT = 0, 1, 2, 3
 
 _EPOCHS = {"epoch_s": MICROSECONDS, "epoch_ms": 1_000, "epoch_us": 1, "epoch_ns": 1e-3}
 _EPOCH_DIGITS = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
+_COUNTED = r"^(\d{9,19}(\.\d+)?|[2-5]\d{4}([.,]\d+)?)$"
+"""Seconds since 1970 or parts of them; days since 1900, from 1954 to 2064."""
+_SHORT_STAMP = r"^(?:\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d)(?:[01]\d|2[0-4])[0-5]\d$"
+"""``YYMMDDHHMM`` or ``DDMMYYHHMM``: as many digits as seconds since 1970 have."""
 _EXCEL_EPOCH = int(np.datetime64("1899-12-30", "us").astype(np.int64))
 _MOST_SHAPES = 400
+_CENTURY_TURNS = 69
+"""Years of two digits from here on are of the last century, as POSIX has it."""
 _DIRECTIVES = frozenset("YymdeHkIlMSfpPbBhjzZTRFDC.3:#n ")
 
 _YEAR_FIRST = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}")
@@ -58,9 +65,15 @@ _MONTHS = {
     for word in words.split()
 }
 """Names of months in the languages of Western Europe, to their numbers."""
-_WORDY = re.compile(r"^(?:[^\W\d]{2,9}\.?,? )?(?P<day>\d{1,2})\.?[ -](?P<month>[^\W\d]{3,10})\.?[ -](?P<year>\d{4})(?!\d),?(?P<rest>.*)$")
+_WORDY = re.compile(
+    r"^(?:[^\W\d]{2,9}\.?,? )?(?P<day>\d{1,2})(?:\.?[ -]|[./])(?P<month>[^\W\d]{3,10})(?:\.?[ -]|[./])(?P<year>\d{4}|\d{2})(?!\d),?(?P<rest>.*)$"
+)
 _ZONE = re.compile(r"(?P<gap> ?)(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)")
-_SHORT_YEAR = r"^\s*(\d{2})[-/](?:\d{1,2})[-/](\d{2})(?:\D|$)"
+_SHORT_YEAR = r"^\s*(\d{2})[-/]\d{1,2}[-/](\d{2})(?:\D|$)"
+_SHORT_YEAR_AND_WORD = r"^\s*(\d{2})[-/ ]\pL{3,10}\.?[-/ ](\d{2})(?:\D|$)"
+_MIDNIGHT_IS_24 = r"^(.*[T _]|(?:19|20)\d{6})24(:?00(?::?00(?:\.0+)?)?)$"
+_LEAP_SECOND = r"(?::|[T _]\d{4}|^\d{12})60(?:\D|$)"
+"""A second that UTC has and neither Unix nor PostgreSQL: its value would take the place of that of the next second."""
 _DAY_AND_MONTH = r"^\s*(\d{1,2})[-/. ](\d{1,2})[-/. ]\d"
 _TOKENS = (
     ("YYYY", "%Y"),
@@ -113,7 +126,6 @@ class Format:
 
     pattern: str
     zone: str = ""
-    midnight_is_24: bool = False
 
 
 def recognise(text: str, *, day_first: bool | None) -> Format | None:
@@ -140,7 +152,7 @@ def recognise(text: str, *, day_first: bool | None) -> Format | None:
     zone = _ZONE.fullmatch(rest)
     if rest and zone is None:
         return None
-    return Format(pattern, r" ?(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$" if zone else "", bool(clock and (clock["clock"] or "").startswith("24:")))
+    return Format(pattern, r" ?(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$" if zone else "")
 
 
 @dataclass(frozen=True)
@@ -219,15 +231,18 @@ def decide(sample: pl.Series, mapping: Mapping, *, header: str, whole_file: Call
         return TimeReader("text")
     text = sample.cast(pl.String).str.strip_chars().drop_nulls()
     text = text.filter(text != "")
-    if sample.dtype.is_numeric() or text.str.contains(r"^\d{9,19}(\.\d+)?$").all():
+    if sample.dtype.is_numeric() or text.str.contains(_COUNTED).all():
         return _decide_number(text)
     if mapping.day_first is not None:
         return TimeReader("text", mapping.day_first)
+    worded = text.str.contains(_SHORT_YEAR_AND_WORD)
+    if worded.any():
+        _refuse_year_first(whole_file(), str(text.filter(worded)[0]), _SHORT_YEAR_AND_WORD)
     ordered = text.str.contains(_DAY_AND_MONTH)
     if not ordered.any():
         return TimeReader("text")
     if text.str.contains(_SHORT_YEAR).any():
-        _refuse_year_first(whole_file(), str(text.filter(ordered)[0]))
+        _refuse_year_first(whole_file(), str(text.filter(ordered)[0]), _SHORT_YEAR)
     stated = re.search(r"\b(DD|MM)[-/. ](DD|MM)\b", header, re.IGNORECASE)
     if stated is not None and stated[1].upper() != stated[2].upper():
         return TimeReader("text", stated[1].upper() == "DD")
@@ -243,10 +258,11 @@ def _decide_number(text: pl.Series) -> TimeReader:
     style = _EPOCH_DIGITS.get(lengths[0]) if len(lengths) == 1 else None
     if as_date and style is None:
         return TimeReader("text")
-    if style is None or as_date:
+    is_short_stamp = style == "epoch_s" and text.str.contains(_SHORT_STAMP).all()
+    if style is None or as_date or is_short_stamp:
         raise UnreadableFile(
             f"The times are numbers such as {text[0]}, which can be read in more than one way. "
-            "Say in the mapping what they are: time_format: epoch_s (or epoch_ms, excel, %Y%m%d%H)."
+            "Say in the mapping what they are: time_format: epoch_s (or epoch_ms, YYMMDDHHmm, excel for days since 1900, %Y%m%d%H)."
         )
     return TimeReader(style)
 
@@ -268,15 +284,18 @@ def _find_order(columns: Iterable[pl.Series], example: str) -> bool:
     )
 
 
-def _refuse_year_first(columns: Iterable[pl.Series], example: str) -> None:
-    """``21-04-13`` may be of 2021 as well as of 2013; the part that moves while the other stands still is the day."""
+def _refuse_year_first(columns: Iterable[pl.Series], example: str, written: str) -> None:
+    """``21-04-13`` may be of 2021 as well as of 2013; the part that moves while the other stands still is the day.
+
+    Where the month is a word, as people write it, the day comes first unless the parts move otherwise.
+    """
     firsts, thirds = set[str](), set[str]()
     for column in columns:
-        parts = column.cast(pl.String).str.extract_groups(_SHORT_YEAR)
+        parts = column.cast(pl.String).str.extract_groups(written)
         firsts |= set(parts.struct.field("1").drop_nulls().unique().to_list())
         thirds |= set(parts.struct.field("2").drop_nulls().unique().to_list())
     could_be_year_first = all(int(third) <= 31 for third in thirds) and any(int(first) > 12 for first in firsts)
-    if could_be_year_first and len(firsts) <= len(thirds):
+    if could_be_year_first and (len(firsts) < len(thirds) or (written is _SHORT_YEAR and len(firsts) == len(thirds))):
         raise UnreadableFile(
             f"The time {example!r} can begin with the day as well as with the year. Say in the mapping which: day_first: true "
             "(or time_format: YY-MM-DD HH:mm, as it is written)."
@@ -310,7 +329,7 @@ def _read_typed(column: pl.Series) -> Times:
 
 
 def _read_numbers(column: pl.Series, scale: float, origin: int, state: int) -> Times:
-    text = column.cast(pl.String).str.strip_chars() if column.dtype == pl.String else column
+    text = column.str.strip_chars().str.replace(",", ".", literal=True) if column.dtype == pl.String else column
     whole = text.cast(pl.Int64, strict=False) if float(scale).is_integer() and state == AWARE else None
     if whole is not None and whole.null_count() == text.null_count():
         micros, unread = (whole * int(scale)).fill_null(0), whole.is_null()
@@ -337,7 +356,7 @@ def _read_explicit(text: pl.Series, pattern: str) -> Times:
         raise UnreadableFile(f"time_format: {pattern!r} cannot be used ({str(error).splitlines()[0]}). Write for instance %d/%m/%Y %H:%M.") from error
     micros = stamps.to_physical().fill_null(0).to_numpy().astype(np.int64, copy=False)
     states = _states(len(text), AWARE if has_offset or pattern.endswith(("Z", "UTC", "GMT")) else NAIVE)
-    states[stamps.is_null().to_numpy()] = UNREADABLE
+    states[(stamps.is_null() | stripped.str.contains(_LEAP_SECOND).fill_null(False)).to_numpy()] = UNREADABLE
     states[(stripped.is_null() | (stripped == "").fill_null(True)).to_numpy()] = ABSENT
     return Times(micros, states)
 
@@ -378,11 +397,30 @@ def _plain(text: pl.Series) -> pl.Series:
     """Times without the ways of writing that only people use: names of months and days, ``10h30``, ``p.m.``, a comma before the fraction."""
     text = text.str.strip_chars().str.replace_all(r"\s+", " ")
     text = text.str.replace(r"(\d)[hH](\d\d)(?:\D|$)", "$1:$2").str.replace(r"([aApP])\.[ ]?([mM])\.$", "$1$2").str.replace(r"(:\d\d),(\d+)", "$1.$2")
-    wordy = text.str.contains(r"^(?:\pL{2,9}\.?,? )?\d{1,2}\.?[ -]\pL{3,10}\.?[ -]\d{4}").fill_null(False)
+    wordy = text.str.contains(r"^(?:\pL{2,9}\.?,? )?\d{1,2}(?:\.?[ -]|[./])\pL{3,10}(?:\.?[ -]|[./])\d{2}").fill_null(False)
     if not wordy.any():
         return text
     rows = wordy.arg_true()
     return text.scatter(rows, [numbered(one) for one in text.gather(rows).to_list()])
+
+
+def refusal(text: str) -> str | None:
+    """Why a time that could not be read is none, where that can be told.
+
+    >>> refusal("2024-01-13 00:00 CET").split(";")[0]
+    "ends in 'CET', which names clocks that are put forward in summer as well as such that are not"
+    """
+    if text.startswith(TORN):
+        return "and what follows stand around zeros, as a logger leaves them when it loses its power: it is not known what belongs together"
+    if re.search(_LEAP_SECOND, text):
+        return "is a leap second, for which there is no place beside the second that follows"
+    zone = re.search(r":\d\d(?:\.\d+)? ?([A-Z]{3,5})$", text)
+    if zone is not None:
+        return (
+            f"ends in {zone[1]!r}, which names clocks that are put forward in summer as well as such that are not; say in the mapping which, and how "
+            f"times are written, for instance time_zone: '+01:00' and time_format: '%Y-%m-%d %H:%M {zone[1]}'"
+        )
+    return None
 
 
 def numbered(text: str) -> str:
@@ -390,10 +428,15 @@ def numbered(text: str) -> str:
 
     >>> numbered("13. März 2021 10:00"), numbered("Tue, 13 Apr 2021 10:00:00 GMT"), numbered("13-mrt-2021"), numbered("13-foo-2021")
     ('2021-03-13 10:00', '2021-04-13 10:00:00 GMT', '2021-03-13', '13-foo-2021')
+    >>> numbered("1-févr.-24 10:00")
+    '2024-02-01 10:00'
     """
     found = _WORDY.match(text)
     month = _MONTHS.get(found["month"].casefold()) if found else None
-    return text if found is None or month is None else f"{found['year']}-{month}-{int(found['day']):02d}{found['rest']}"
+    if found is None or month is None:
+        return text
+    year = found["year"] if len(found["year"]) == 4 else f"{19 if int(found['year']) >= _CENTURY_TURNS else 20}{found['year']}"
+    return f"{year}-{month}-{int(found['day']):02d}{found['rest']}"
 
 
 def _read_iso(text: pl.Series) -> Times | None:
@@ -421,14 +464,17 @@ def _read_format(text: pl.Series, written: Format) -> Times:
         seconds = np.array([offset_seconds(str(zone)) or 0 for zone in encoded.dictionary.to_pylist()], dtype=np.int64)
         offset = seconds[encoded.indices.to_numpy()] * MICROSECONDS
     pattern = written.pattern
-    if written.midnight_is_24:
-        text, offset = text.str.replace(r"\b24:00", "00:00"), offset - DAY
+    late = text.str.contains(_MIDNIGHT_IS_24).fill_null(False)
+    if late.any():
+        text = text.zip_with(~late, text.str.replace(_MIDNIGHT_IS_24, "${1}00${2}"))
+        offset[late.to_numpy()] -= DAY
     if "%.f" in pattern and "%p" not in pattern:
         stamps, fraction = _split_fraction(text, pattern)
     else:
         stamps, fraction = text.str.to_datetime(pattern, time_unit="us", strict=False), np.zeros(len(text), dtype=np.int64)
     micros = stamps.to_physical().fill_null(0).to_numpy() + fraction - offset
-    return Times(micros, np.where(stamps.is_null().to_numpy(), UNREADABLE, AWARE if written.zone else NAIVE).astype(np.int8))
+    unread = (stamps.is_null() | text.str.contains(_LEAP_SECOND).fill_null(False)).to_numpy()
+    return Times(micros, np.where(unread, UNREADABLE, AWARE if written.zone else NAIVE).astype(np.int8))
 
 
 def _split_fraction(text: pl.Series, pattern: str) -> tuple[pl.Series, NDArray[np.int64]]:

@@ -72,7 +72,7 @@ class UsgsRdb:
     """Instantaneous and daily values, annual peaks, measurements in the field, and groundwater levels."""
 
     name = "usgs-rdb"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -92,7 +92,7 @@ class UsgsSites:
     """RDB tables of sites: stations with their places."""
 
     name = "usgs-sites"
-    version = "2"
+    version = "3"
     kind = "stations"
 
     def recognises(self, head: Head) -> bool:

@@ -88,7 +88,7 @@ class WaterMl:
     """WaterML 1.0 and 1.1 in XML."""
 
     name = "waterml"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -23,7 +23,7 @@ class WaterMl2:
     """WaterML 2.0 in XML."""
 
     name = "waterml2"
-    version = "2"
+    version = "3"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -25,7 +25,7 @@ class WaterMlJson:
     """The JSON of ``format=json``."""
 
     name = "waterml-json"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

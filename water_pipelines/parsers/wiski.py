@@ -78,7 +78,7 @@ class WiskiTable:
     """Facts, one a line (``Station Number:<tab>8137_PBF``), then a table of date, time, value and state."""
 
     name = "wiski-table"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -187,7 +187,7 @@ class Zrxp:
     """ZRXP, the exchange format of KISTERS: ``#KEYvalue|*|`` facts, then lines of time, value and more."""
 
     name = "zrxp"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:
@@ -276,7 +276,7 @@ class KiwisJson:
     """Answers of ``getTimeseriesValues`` in JSON."""
 
     name = "kiwis-json"
-    version = "1"
+    version = "2"
     kind = "observations"
 
     def recognises(self, head: Head) -> bool:

@@ -123,12 +123,15 @@ class Spool:
 
 
 class Refused(Collection[tuple[int, str, str]]):
-    """Rows of a file that were not taken, as (row number, text, reason), in the order in which they were added; as many as there are."""
+    """Rows of a file that were not taken, as (row number, text, reason), in the order in which they were added; as many as there are.
+
+    `rows` counts those that are rows: a member of an archive that was set aside has the number 0.
+    """
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_REFUSED, dir=str(directory or tempfile.gettempdir()), prefix="water-refused-")  # noqa: SIM115  # closed with this
-        self._rows = 0
+        self._entries = self.rows = 0
 
     def __enter__(self) -> Refused:
         return self
@@ -137,7 +140,7 @@ class Refused(Collection[tuple[int, str, str]]):
         self.close()
 
     def __len__(self) -> int:
-        return self._rows
+        return self._entries
 
     def __contains__(self, row: object) -> bool:
         return any(row == each for each in self)
@@ -154,12 +157,15 @@ class Refused(Collection[tuple[int, str, str]]):
 
     def extend(self, rows: Iterable[tuple[int, str, str]]) -> None:
         """Add rows, while none are read."""
-        lines = [orjson.dumps((row, _writable(text), reason)) for row, text, reason in rows]
+        lines = []
+        for row, text, reason in rows:
+            lines.append(orjson.dumps((row, _writable(text), reason)))
+            self.rows += row > 0
         if lines:
             room.require(self._directory or Path(tempfile.gettempdir()), sum(map(len, lines)), "What is refused of the file")
             self._file.seek(0, 2)
             self._file.write(b"\n".join(lines) + b"\n")
-            self._rows += len(lines)
+            self._entries += len(lines)
 
 
 def _writable(text: str) -> str:

@@ -145,7 +145,7 @@ def test_a_cursor_and_as_of_must_agree(client: httpx.Client, world: World) -> No
 
 
 def test_aggregates_are_the_marts_rows(client: httpx.Client, world: World) -> None:
-    """Half-hours as the mart holds them: null where nothing is known; cut at a window; by page."""
+    """Half-hours as the mart holds them: null where nothing is known; cut at a window; by page; the same with `rows=true`."""
     arrive(world)
     settle(world)
     query = {"series_id": FLOW, "interval": "30min"}
@@ -155,6 +155,8 @@ def test_aggregates_are_the_marts_rows(client: httpx.Client, world: World) -> No
     page = client.get(f"{V1}/time-series/aggregate", params={**query, "limit": 1}).json()
     rest = client.get(f"{V1}/time-series/aggregate", params={**query, "cursor": page["next"]}).json()
     assert (page["buckets"]["time"], rest["buckets"]["time"], rest["next"]) == ([f"{DAY}T00:00:00Z"], [f"{DAY}T00:30:00Z"], None)
+    rows = client.get(f"{V1}/time-series/aggregate", params={**query, "rows": "true"}).json()["rows"]
+    assert [list(row.values()) for row in rows] == [list(row) for row in zip(*buckets.values(), strict=True)]
     csv = client.get(f"{V1}/time-series/aggregate", params={**query, "format": "csv"}).text.splitlines()
     assert csv[2].startswith(f"{DAY}T00:30:00Z,0,2,,,")
 

@@ -117,14 +117,14 @@ def test_a_profile_without_salinity_and_an_empty_cast_are_kept(platform: Platfor
 
 
 def test_the_content_of_a_file_is_recognised_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever road it takes: alone, in a group, or as a member of an archive, which is looked at itself, too."""
+    """Whichever road it takes: alone, in a group, or as a member of an archive, whose first one tells which road the archive takes."""
     seen = _Looks()
     monkeypatch.setattr(recognise, "PARSERS", (seen, *recognise.PARSERS))
     platform.store.put("inbox/level.csv", b"time,station,property,unit,value\n2026-01-01T00:00Z,A,stage,m,1\n")
     load_at_once(platform, {"1.nc": netcdf([cast(1)]), "2.nc": netcdf([cast(2)]), "large.bin": netcdf([cast(3)])})
     assert len(seen.heads) == 4
     load(platform, {"two.zip": zipped({"3.nc": netcdf([cast(4)]), "4.nc": netcdf([cast(5)])})})
-    assert len(seen.heads) == 7
+    assert len(seen.heads) == 8
     assert rows(platform, "select count(*) from core.argo_profile") == [(5,)]
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from water_pipelines.orchestration.operations import acts
-from water_pipelines.orchestration.operations.inbox import start_clock
+from water_pipelines.orchestration.operations.inbox import empty_inbox, start_clock
 from water_pipelines.orchestration.operations.loading import replay_file
 from water_pipelines.orchestration.operations.rebuild import rebuild
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.storage.served import lineage, observations, series
 from water_pipelines.storage.served.reading import NothingFound, reading
-from water_pipelines_tests.orchestration.test_acts import AT, arrival_of, drop, level, rows, settled
+from water_pipelines_tests.orchestration.test_acts import AT, START, arrival_of, drop, level, rows, settled
+from water_pipelines_tests.parsers.test_archives import zipped
 
 LEVEL = "GAUGE/water_level"
 
@@ -80,3 +82,17 @@ def test_a_complete_file_with_a_row_that_cannot_be_read_takes_nothing_away(platf
     assert error.startswith("1 rows were refused of a file that is declared complete, so that they would count as deleted. The first: row 7: ")
     complete(platform, "again.csv", {step: value for step, value in level(1).items() if step != 5}, "true")
     assert len(served(platform)) == 95
+
+
+def test_a_manual_beside_complete_files_does_not_hold_them_up(platform: Platform) -> None:
+    """A zip of a day and its manual is loaded, and what the day leaves out is gone; the manual is told as refused, but is no row."""
+    start_clock(platform, AT)
+    drop(platform, "level.csv", level(1))
+    some = "time,station,water_level (m)\n" + "".join(f"{START + step * np.timedelta64(1, 'h')}Z,GAUGE,{step}\n" for step in range(6))
+    platform.store.put("inbox/all.zip.mapping.yaml", b"complete: day")
+    platform.store.put("inbox/all.zip", zipped(manual__pdf=b"%PDF-1.7", day__csv=some.encode()))
+    empty_inbox(platform)
+    assert served(platform) == [0, 1, 2, 3, 4, 5]
+    with platform.database.connection() as connection:
+        found = connection.execute("select source_row, text, status from raw.rejected_row join raw.source_file using (arrival)").fetchall()
+    assert found == [(0, "manual.pdf", "succeeded")]

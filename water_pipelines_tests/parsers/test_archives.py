@@ -89,6 +89,17 @@ def test_a_member_of_which_nothing_can_be_read_is_set_aside_and_one_that_breaks_
         list(archive.parse(io.BytesIO(pack(a__csv=LEVEL, b__csv=LEVEL)), Mapping(), facts("a.zip")))
 
 
+@pytest.mark.parametrize("pack", [zipped, tarred], ids=["zip", "tar"])
+def test_beside_complete_files_only_what_is_no_data_is_set_aside(pack: Callable[..., bytes]) -> None:
+    """A manual, a page and a letter are; a table that is damaged, an answer of a server in place of one, and one of unknown columns are not."""
+    documents = {"manual__pdf": b"%PDF-1.7 manual", "about__html": b"<html><title>Data</title></html>", "README": b"Dear all,\n2 sites, 45.07 N."}
+    found = read(pack(**documents, a__csv=LEVEL), "complete: year")
+    assert (found.values, len(found.windows), [row.text for row in found.rejected]) == ([1], 1, ["manual.pdf", "about.html", "README"])
+    for name, content in (("b.csv", b"<html><title>503</title></html>"), ("b.txt", b"level\n1\n2020-05-01 2 3\n"), ("b.csv", b"%PDF-1.7")):
+        with pytest.raises(UnreadableFile, match=rf"In {name}: .* would count as deleted\. .*members: "):
+            read(pack(**{"a__csv": LEVEL, name: content}), "complete: year")
+
+
 @pytest.mark.parametrize("inner", [zipped(a__csv=LEVEL), gzip.compress(LEVEL)], ids=["zip", "gzip"])
 def test_an_archive_in_an_archive_is_refused(inner: bytes) -> None:
     """In a zip as in a gzip."""

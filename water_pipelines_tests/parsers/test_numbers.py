@@ -48,8 +48,30 @@ def test_the_decimal_mark_is_seen(written: list[str], reader: NumberReader) -> N
     assert decide([pl.Series(written)], decimal=None, thousands=None) == reader
 
 
-@pytest.mark.parametrize("written", [["1,234", "2"], ["1,5", "1.5"]])
+@pytest.mark.parametrize("written", [["1,234", "2"], ["1,5", "1.5"], ["12,5", "1.234"]])
 def test_a_mark_that_could_be_either_is_asked_for(written: list[str]) -> None:
     """1,234 may be one and a bit or a thousand: the message shows the line to write."""
-    with pytest.raises(UnreadableFile, match="decimal: ','"):
+    with pytest.raises(UnreadableFile, match=r"decimal: '.'"):
         decide([pl.Series(written)], decimal=None, thousands=None)
+
+
+@pytest.mark.parametrize(
+    ("reader", "written", "meant"),
+    [
+        (
+            NumberReader(",", "."),
+            ["1.234,5", "-12.345", "1.234.567,8", "<1.000", "999,9", "12.5", "1.23", "1.234.5"],
+            [1234.5, -12345, 1234567.8, 1000, 999.9],
+        ),
+        (NumberReader(".", ","), ["1,234.5", "12,345", "12,5"], [1234.5, 12345]),
+        (NumberReader(".", "'"), ["1'234.5", "12'34"], [1234.5]),
+        (NumberReader(",", " "), ["1 234,5", "12 34"], [1234.5]),
+        (NumberReader(","), ["12,5", "12.5", "1.234", "1.2,5"], [12.5, 12.5]),
+    ],
+)
+def test_a_number_that_is_written_otherwise_is_not_read(reader: NumberReader, written: list[str], meant: list[float]) -> None:
+    """12.5 among 1.234,5 is no 125: what does not have its thousands in groups of three, or another mark, is left to be asked for."""
+    found = reader.read(pl.Series(written), ())
+    assert found.value[: len(meant)].tolist() == meant
+    assert found.state.tolist() == [TAKEN] * len(meant) + [UNREADABLE] * (len(written) - len(meant))
+    assert "say in the mapping what is so: decimal and thousands" in reader.refusal(written[-1])

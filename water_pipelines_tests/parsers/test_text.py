@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from water_pipelines.parsers import encoding, source
 from water_pipelines.parsers.contract import UnreadableFile
 from water_pipelines_tests.parsers.reading import read
 
@@ -102,6 +103,53 @@ def test_duplicate_and_unsorted_times_keep_the_order_of_the_file() -> None:
     assert (found.values, found.source_rows) == ([1, 2, 3], [2, 3, 4])
 
 
+@pytest.mark.parametrize(
+    ("head", "columns", "said"),
+    [
+        ("time,depth,temp", ["0", "5", "10"], r"series_columns: \[depth\]"),
+        ("date,HHMM,temp", ["15", "30", "45"], r"such as row 2 to row 3\. .*time: \[<date>, <clock>\], or series_columns: \[HHMM\]"),
+    ],
+)
+def test_a_file_most_rows_of_which_would_be_lost_is_refused(head: str, columns: list[str], said: str) -> None:
+    """Depths, or clocks of an unknown kind, that are taken for values: the mapping has to say what they are; a few corrections are taken."""
+    rows = [f"2020-01-0{day},{column},{day + number / 10}\n" for day in (1, 2) for number, column in enumerate(columns)]
+    with pytest.raises(UnreadableFile, match=said):
+        read(f"{head}\n{''.join(rows)}", "time_zone: UTC")
+    assert len(read(f"{head}\n{''.join(rows)}", f"time_zone: UTC\nseries_columns: [{head.split(',')[1]}]").rows) == 6
+    assert len(read(f"{head}\n{''.join(rows)}", f"time_zone: UTC\nignore: [{head.split(',')[1]}]").rows) == 6
+    assert len(read("time,level\n" + "".join(f"{hour},{value}\n" for value in (1, 2) for hour in HOURS[: 24 if value == 1 else 2])).rows) == 26
+
+
+@pytest.mark.parametrize("cut", [f"{HOURS[3]};1", f"{HOURS[3]};", f"{HOURS[3]}", "2020-01-01T03"])
+def test_a_line_that_the_end_of_the_file_cuts_is_rejected(cut: str) -> None:
+    """A value with fewer decimals than all others, or a line with fewer cells; one that only has no line end is taken."""
+    text = "time;level\n" + "".join(f"{hour};12,5\n" for hour in HOURS[:3])
+    found = read(text + cut)
+    assert (found.values, found.reasons) == ([12.5] * 3, {5: "the file ends in the middle of this line: its transfer was probably cut off"})
+    assert read(f"{text}{HOURS[3]};9,1").values == [12.5, 12.5, 12.5, 9.1]
+    dates = "level;time\n1;13.01.2020 00:00\n2;14.01.2020 00:00\n3;15.01.20"
+    assert read(dates, "time_zone: UTC").values == [1, 2]
+
+
+def test_zeros_where_a_logger_lost_its_power_join_no_values() -> None:
+    """What stands around them is rejected, lines of them are none; zeros that fill up every cell are taken off."""
+    found = read(f"time,level\n{HOURS[0]},1\n{HOURS[1]},1\0\0\0\0{HOURS[4]},5\n\0\0\0\0{HOURS[2]},2\n\0\0\0\n{HOURS[3]},3\n\0\0\0\0")
+    assert (found.values, list(found.reasons)) == ([1, 3], [3, 4])
+    assert all("loses its power" in reason for reason in found.reasons.values())
+    table = "level,time\n" + "".join(f"{number},{hour}\n" for number, hour in enumerate(HOURS))
+    assert read(table.replace(f"{HOURS[7][2:]}\n8,2", "\0\0\0\0")).values == [*range(7), *range(9, 24)]
+    assert read(table.replace("\n0,", "\né\0\0,").encode("cp1252")).values == [*range(1, 24)]
+    with pytest.raises(UnreadableFile, match=r"Line 1, above the first row, is damaged by zeros"):
+        read(table.replace("level", "\0\0"))
+    assert read("".join(f"{hour}\0,{number}\0\0\n" for number, hour in enumerate(HOURS))).values == [*range(24)]
+
+
+def test_files_that_were_put_together_are_one() -> None:
+    """The mark of encoding and the header of the second are no data, and the row above them is kept, even as the only one."""
+    found = read(f"\ufefftime,level\n{HOURS[0]},1\n\ufefftime,level\n{HOURS[1]},2\n\ufeff{HOURS[2]},3\n")
+    assert (found.values, list(found.reasons)) == ([1, 2, 3], [3])
+
+
 def test_two_units_of_one_series_do_not_mix() -> None:
     """The second unit is rejected row by row, and the message shows how to tell the series apart."""
     text = f"time,station,value,unit\n{HOURS[0]},S1,1,m\n{HOURS[1]},S1,3,ft\n"
@@ -113,13 +161,31 @@ def test_two_units_of_one_series_do_not_mix() -> None:
 
 def test_a_clean_file_of_a_million_rows_keeps_its_line_numbers_over_chunks() -> None:
     """Also behind a chunk that had to be split line by line."""
-    lines = [f"2020-01-{1 + n % 28:02d}T00:00:00Z,{n}" for n in range(1_000_000)]
+    lines = [f"20{n // 80_000 + 10}-01-{1 + n % 28:02d}T{n // 28 % 24:02d}:{n // 672 % 60:02d}:00Z,{n}" for n in range(1_000_000)]
     lines[10] += ",7"
     lines[999_998] = "2020-01-01T00:00:00Z,word"
     found = read("time,value\n" + "\n".join(lines))
     assert found.table.num_rows == 999_998
     assert (found.table["source_row"].to_numpy() == found.table["value"].to_numpy() + 2).all()
     assert list(found.reasons) == [12, 1_000_000]
+
+
+@pytest.mark.parametrize("kind", ["csv", "utf-16", "json", "xle"])
+def test_a_file_all_of_which_tells_the_order_of_day_and_month_is_read_to_its_end(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking through all blocks for a number above 12 takes no rows away from the reading that goes on."""
+    monkeypatch.setattr(encoding, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(source, "_ROWS", 100)
+    times = [f"{1 + n // 24:02d}/01/2020 {n % 24:02d}:00:00" for n in range(31 * 24)]
+    text = {
+        "json": "".join(f'{{"time": "{time}", "level": {n}}}\n' for n, time in enumerate(times)),
+        "xle": "<Body_xle><Instrument_info_data_header><Location>W</Location></Instrument_info_data_header><Ch1_data_header><Identification>LEVEL"
+        "</Identification><Unit>m</Unit></Ch1_data_header><Data>"
+        + "".join(f"<Log><Date>{time[:10]}</Date><Time>{time[11:]}</Time><ch1>{n}</ch1></Log>" for n, time in enumerate(times))
+        + "</Data></Body_xle>",
+    }.get(kind, "time,level\n" + "".join(f"{time},{n}\n" for n, time in enumerate(times)))
+    found = read(text.encode("utf-16" if kind == "utf-16" else "utf-8"), "time_zone: UTC")
+    assert found.values == [*range(31 * 24)]
+    assert found.times[-1] == "2020-01-31T23:00:00"
 
 
 def test_a_quoted_cell_may_span_lines_and_a_stray_quote_may_not_swallow_them() -> None:
@@ -159,6 +225,15 @@ def test_a_file_without_header_is_mapped_by_position() -> None:
     assert (found.values, found.times[0]) == ([1.5, 2.5], "2020-01-01T00:00:00")
 
 
+@pytest.mark.parametrize("row", ["2020-01-{:02d} 00:00,1,05", "2020-01-{:02d},0015,1.5"])
+def test_parts_of_numbers_are_no_values_where_no_header_tells(row: str) -> None:
+    """A decimal comma between commas, or a clock without colon: refused, and read once the mapping says which columns are values."""
+    rows = "".join(row.format(day) + "\n" for day in range(1, 5))
+    with pytest.raises(UnreadableFile, match=r"decimals of column .* clocks"):
+        read(rows, "time_zone: UTC")
+    assert len(read(rows, "time_zone: UTC\nvalue: [3]").rows) == 4
+
+
 def test_location_and_feature_of_interest_come_from_mapping_or_columns() -> None:
     """Constants of the mapping, or columns of each station."""
     mapping = "station: S1\nlatitude: 45.1\nlongitude: 9.2\nfeature_of_interest: Po\nstation_attributes: {kind: river}"
@@ -175,6 +250,7 @@ def test_location_and_feature_of_interest_come_from_mapping_or_columns() -> None
         ("time,value\n", "", "no rows"),
         ("a,b\nx,y\n", "", "No column of times was found among 'a', 'b'"),
         (f"time,note\n{HOURS[0]},x\n", "", "No column of values"),
+        (f"time,level\n{HOURS[0]},x\n{HOURS[1]},y\n{HOURS[2]},1\n", "", "Of 'level' fewer than half of the cells are numbers"),
         (f"time,level\n{HOURS[0]},1\n", "value: levl", "Did you mean 'level'?"),
         (f"time,level\n{HOURS[0]},1\n", "value: 7", "the file has 2 columns"),
         (f"time,a,b\n{HOURS[0]},1,2\n", "property: flow\nstation: S1", "Tell them apart"),

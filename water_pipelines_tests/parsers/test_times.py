@@ -34,6 +34,11 @@ def moment(text: str) -> int:
         ("5-Jan-2020 03:04", "2020-01-05T03:04", NAIVE),
         ("Jan 5, 2020 03:04", "2020-01-05T03:04", NAIVE),
         ("2020-01-05 24:00", "2020-01-06T00:00", NAIVE),
+        ("2020-01-05T24:00:00Z", "2020-01-06T00:00", AWARE),
+        ("202001052400", "2020-01-06T00:00", NAIVE),
+        ("5-Mai-20 03:04", "2020-05-05T03:04", NAIVE),
+        ("5. Okt. 1999", "1999-10-05", NAIVE),
+        ("05.Déc.99 03h04", "1999-12-05T03:04", NAIVE),
     ],
 )
 def test_a_time_is_read_as_it_is_written(written: str, meant: str, state: int) -> None:
@@ -45,9 +50,22 @@ def test_a_time_is_read_as_it_is_written(written: str, meant: str, state: int) -
 
 
 def test_what_is_no_time_is_told_from_what_is_empty() -> None:
-    """Words, impossible dates and plain numbers cannot be read; blanks and nulls are absent."""
-    found = TimeReader("text").read(pl.Series(["noon", "2020-13-05", "12.5", "", None, "  ", "2020-01-01"]))
-    assert found.state.tolist() == [UNREADABLE] * 3 + [ABSENT] * 3 + [NAIVE]
+    """Words, impossible dates, plain numbers, half past midnight of yesterday and a leap second cannot be read; blanks and nulls are absent."""
+    found = TimeReader("text").read(
+        pl.Series(["noon", "2020-13-05", "12.5", "2020-01-01 24:30", "2016-12-31 23:59:60", "", None, "  ", "2020-01-01"])
+    )
+    assert found.state.tolist() == [UNREADABLE] * 5 + [ABSENT] * 3 + [NAIVE]
+
+
+@pytest.mark.parametrize("written", ["2020-01-05 {}", "05.01.2020 {}:00", "{} GMT"])
+def test_midnight_at_24_moves_no_time_but_its_own(written: str) -> None:
+    """As the first of a file, or among others."""
+    if "GMT" in written:
+        written = "2020/1/5 " + written
+    for clocks in (["24:00", "01:00", "02:00"], ["01:00", "24:00", "02:00"]):
+        found = TimeReader("text", day_first=True).read(pl.Series([written.format(clock) for clock in clocks]))
+        meant = [moment("2020-01-06" if clock == "24:00" else f"2020-01-05T{clock}") for clock in clocks]
+        assert found.micros.tolist() == meant
 
 
 @pytest.mark.parametrize(
@@ -61,6 +79,8 @@ def test_what_is_no_time_is_told_from_what_is_empty() -> None:
         ("epoch_s", "1577836800.5", "2020-01-01T00:00:00.5", AWARE),
         ("epoch_ms", "1577836800123", "2020-01-01T00:00:00.123", AWARE),
         ("excel", "43831.25", "2020-01-01T06:00", NAIVE),
+        ("excel", "43831,25", "2020-01-01T06:00", NAIVE),
+        ("YYMMDDHHmm", "2001010600", "2020-01-01T06:00", NAIVE),
     ],
 )
 def test_a_declared_format_is_followed(declared: str, written: str, meant: str, state: int) -> None:
@@ -98,7 +118,17 @@ def test_a_header_may_state_the_order() -> None:
     assert decide(pl.Series(["01/02/2020"]), Mapping(), header="Date (DD/MM/YYYY HH:mm)", whole_file=list).day_first is True
 
 
-def test_a_number_that_could_be_a_date_or_seconds_is_asked_for() -> None:
-    """2020010112 may be a day and hour, or seconds in the year 2034."""
-    with pytest.raises(UnreadableFile, match="time_format: epoch_s"):
-        decide(pl.Series(["2020010112"]), Mapping(), header="", whole_file=list)
+@pytest.mark.parametrize("written", ["2020010112", "1203011215", "1503241215", "45352.5", "45352,75", "45352"])
+def test_a_number_that_could_be_a_date_or_seconds_is_asked_for(written: str) -> None:
+    """2020010112 may be a day and hour, or seconds in 2034; 1203011215 a minute of March 2012, or seconds in 2008; 45352 days since 1900."""
+    with pytest.raises(UnreadableFile, match=f"such as {written}.*time_format: epoch_s"):
+        decide(pl.Series([written]), Mapping(), header="", whole_file=list)
+
+
+def test_a_short_year_that_moves_as_days_do_is_asked_for() -> None:
+    """21-Jan-05, 21-Jan-06 are days of January 2021; 13-Jan-21, 14-Jan-21 are too, and are read so."""
+    days = pl.Series([f"21-Jan-{day:02d}" for day in range(5, 9)])
+    with pytest.raises(UnreadableFile, match="begin with the day as well as with the year"):
+        decide(days, Mapping(), header="", whole_file=lambda: [days])
+    days = pl.Series([f"{day:02d}-Jan-21" for day in range(13, 17)])
+    assert decide(days, Mapping(), header="", whole_file=lambda: [days]).read(days).micros[0] == moment("2021-01-13")

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1/time-series", tags=["time series"])
 SeriesId = Annotated[str, Query(description="UUID or natural id of a series.", examples=["STATION_123/discharge"])]
 Start = Annotated[Time, Query(description="First time of the window (UTC), included. By default the window has no start.")]
 End = Annotated[Time, Query(description="End of the window (UTC), not included. By default the window has no end.")]
-Rows = Annotated[bool, Query(description="Rows in place of columns.")]
+AsRows = Annotated[bool, Query(alias="rows", description="Rows in place of columns.")]
 AsFormat = Annotated[Format, Query(alias="format", description="With csv, the cursor of the next page is the header `Water-Next`.")]
 
 
@@ -57,7 +57,7 @@ def get_values(
             examples=["qualifier,failed,not_run"],
         ),
     ] = None,
-    as_rows: Annotated[bool, Query(alias="rows", description="Rows in place of columns.")] = False,
+    as_rows: AsRows = False,
     as_format: AsFormat = "json",
 ) -> Response:
     """Values of a series within [start, end), by time. A value that the source calls missing is null and has flag 9."""
@@ -84,7 +84,7 @@ def get_aggregate(
     interval: Annotated[Interval, Query(description="Length of a bucket; days are UTC days.")] = "hourly",
     start: Start = None,
     end: End = None,
-    as_rows: Rows = False,
+    as_rows: AsRows = False,
     as_format: AsFormat = "json",
 ) -> Response:
     """Metrics of a series in buckets that start within [start, end), as the marts hold them: good values only, with completeness and shares."""

@@ -58,14 +58,6 @@ def _unpacked_bytes(file: SourceFile) -> int:
     return file.bytes * (_PACKED_TO if file.name.lower().endswith(_PACKED) else 1)
 
 
-def is_argo(platform: Platform, file: SourceFile, parser: Parser) -> bool:
-    """Whether what a parser recognised is for this module: a file of the Argo archive, or an archive of such files."""
-    if not isinstance(parser, Packed | Zip | Tar):
-        return parser.kind == "argo"
-    with platform.store.open(file.key) as stream:
-        return parser.holds_argo(stream)
-
-
 def load_one(platform: Platform, file: SourceFile, facts: FileFacts, parser: Parser, scratch: Path) -> Loaded:
     """Load a file that is held, by the parser that recognised it; `UnreadableFile` where it is at fault as a whole."""
     with ExitStack() as kept:

@@ -69,13 +69,17 @@ log = logging.getLogger(__name__)
 Loader = Callable[[Platform, SourceFile], Loaded]
 
 
-class TooManyRefused(UnreadableFile):
-    """A file of which so many rows were refused that none is taken; the refused rows are kept for whoever mends it."""
+class RefusedWithRows(UnreadableFile):
+    """A file that is refused as a whole, with rows that were refused before: these are kept for whoever mends it."""
 
     def __init__(self, message: str, refused: Refused) -> None:
         super().__init__(message)
         self.refused = refused
         """To be closed by whoever notes the refusal."""
+
+
+class _HoldsArgo(Exception):
+    """What was taken for an archive of observations holds files of Argo, which are loaded in a way of their own."""
 
 
 def load_files(platform: Platform, files: Iterable[SourceFile]) -> list[Loaded]:
@@ -126,7 +130,7 @@ def _noted(platform: Platform, file: SourceFile) -> Iterator[list[Loaded]]:
         yield outcome
     except UnreadableFile as error:
         log.warning("%s is set aside: %s", file.name, error)
-        with error.refused if isinstance(error, TooManyRefused) else Refused() as refused:
+        with error.refused if isinstance(error, RefusedWithRows) else Refused() as refused:
             rejected = error.rejected if isinstance(error, argo.NoMemberLoaded) else refused
             source_files.refuse(platform.database, file.arrival, status="quarantined", error=str(error), rejected=rejected)
     except Exception as error:
@@ -270,7 +274,10 @@ def replay_file(platform: Platform, arrival: int, *, apply: bool) -> Difference 
     file = source_files.get(platform.database, arrival)
     with ExitStack() as stack:
         spool, refused = stack.enter_context(Spool(_scratch(platform))), stack.enter_context(Refused(_scratch(platform)))
-        parsed = _checked(platform, file, _parser_of(platform, file), spool, refused)
+        try:
+            parsed = _checked(platform, file, _parser_of(platform, file), spool, refused)
+        except _HoldsArgo as error:
+            raise UnreadableFile("Files of Argo are not replayed. To read them again, rebuild the database (`water rebuild`).") from error
         connection = stack.enter_context(platform.database.connection())
         source_files.hold(connection, [arrival])
         if not source_files.is_loaded(connection, arrival):
@@ -308,13 +315,15 @@ def _ready(platform: Platform, file: SourceFile, kept: ExitStack, parser: Parser
     scratch = _scratch(platform)
     room.require(scratch, file.bytes, f"Reading {file.name}")
     parser = parser or _parser_of(platform, file)
-    if argo.is_argo(platform, file, parser):
+    if parser.kind == "argo":
         return parser
     with ExitStack() as unless_read, ExitStack() as unless_kept:
         spool, refused = unless_read.enter_context(Spool(scratch)), unless_kept.enter_context(Refused(scratch))
         try:
             parsed = _checked(platform, file, parser, spool, refused)
-        except TooManyRefused:
+        except _HoldsArgo:
+            return parser
+        except RefusedWithRows:
             unless_kept.pop_all()
             raise
         kept.push(unless_read.pop_all())
@@ -376,7 +385,7 @@ def _read(
                     spool.append(event.batch)
                     refused.extend((each.source_row, each.text, each.reason) for each in event.rejected)
                 case Argo():
-                    raise UnreadableFile("The archive holds files of Argo that are not called .nc or .nc4. Name them so, or drop them as they are.")
+                    raise _HoldsArgo
                 case SensorStates():
                     said.states += event.states
                 case Complete():
@@ -386,11 +395,16 @@ def _read(
 
 
 def _checked(platform: Platform, file: SourceFile, parser: Parser, spool: Spool, refused: Refused) -> Parsed:
-    """A file as its load takes it; `TooManyRefused`, with `refused`, where so many of its rows are refused that none is taken."""
-    parsed = _parse(platform, file, parser, spool, refused)
-    if refused and (excess := _excess(platform, parsed, len(refused))):
-        row, _, reason = next(iter(refused))
-        raise TooManyRefused(f"{excess}. The first: row {row}: {reason}", refused)
+    """A file as its load takes it; `RefusedWithRows`, with `refused`, where it is refused and rows of it were."""
+    try:
+        parsed = _parse(platform, file, parser, spool, refused)
+    except UnreadableFile as error:
+        if refused:
+            raise RefusedWithRows(str(error), refused) from error
+        raise
+    if refused.rows and (excess := _excess(platform, parsed, refused.rows)):
+        row, _, reason = next(each for each in refused if each[0])
+        raise RefusedWithRows(f"{excess}. The first: row {row}: {reason}", refused)
     return parsed
 
 
@@ -398,6 +412,7 @@ def _excess(platform: Platform, parsed: Parsed, refused: int) -> str | None:
     """Why so many refused rows are too many.
 
     Pages and batches of messages hold what many sensors said, of which one that says nothing but nonsense must not hold up the others.
+    Members of an archive that were set aside are no rows.
     """
     if parsed.parser == Page.name:
         return None
@@ -478,7 +493,7 @@ def _mapping(file: SourceFile) -> Mapping:
     try:
         return _read_mapping(file.mapping)
     except InvalidMapping as error:
-        raise UnreadableFile(f"its mapping cannot be used: {error}") from error
+        raise UnreadableFile(f"Its mapping cannot be used: {error}") from error
 
 
 _read_mapping = lru_cache(maxsize=64)(Mapping.from_yaml)
@@ -501,7 +516,7 @@ def _load_mapping(platform: Platform, file: SourceFile) -> Loaded:
     try:
         version = Mapping.from_yaml(text).version
     except InvalidMapping as error:
-        raise UnreadableFile(str(error)) from error
+        raise UnreadableFile(f"The mapping cannot be used: {error}") from error
     with platform.database.connection() as connection:
         change = platform.database.take_number(connection, "mapping")
         source_files.keep_mapping(connection, file, version, text)

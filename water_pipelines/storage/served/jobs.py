@@ -77,6 +77,12 @@ def needing_attention(reading: Reading, limit: int) -> list[dict[str, Any]]:
     return reading.rows(sql.SQL(query), {"limit": limit})
 
 
+def partly_loaded(reading: Reading, limit: int) -> list[dict[str, Any]]:
+    """Jobs of files of which rows were refused and the rest is loaded, the latest arrival first."""
+    query = _JOBS + "where f.status = 'succeeded' and f.rejected > 0 and f.withdrawn_at is null order by f.arrival desc limit %(limit)s"
+    return reading.rows(sql.SQL(query), {"limit": limit})
+
+
 def rejected_rows(reading: Reading, arrival: int, after: int | None, limit: int) -> tuple[list[dict[str, Any]], int | None]:
     """The refused rows of a file in their order, after a position; and where to go on."""
     found = reading.rows(sql.SQL(_REJECTED), {"arrival": arrival, "after": -1 if after is None else after, "limit": limit + 1})

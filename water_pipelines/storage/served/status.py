@@ -20,7 +20,10 @@ select coalesce(sum(pg_relation_size(inhrelid)), 0)::bigint as bytes, coalesce(s
 from pg_inherits join pg_class on pg_class.oid = inhrelid where inhparent = 'core.observation'::regclass
 """
 
-_FILES = "select status, count(*) as files from raw.source_file group by status"
+_FILES = """
+select status, count(*) as files from raw.source_file where withdrawn_at is null or status not in ('failed', 'quarantined') group by status
+"""
+"""What was set aside and then withdrawn, or loaded under a mended mapping, waits for nobody."""
 
 _STAGES = """
 select asset, coalesce(c.units, 0) as computed_units, coalesce(c.rows, 0)::bigint as rows, c.made as last_change, c.computed_at,
