@@ -1,10 +1,11 @@
 """Platforms of a home of their own, whose processes can be killed: the real one, and its own functions without Dagster.
 
-`Up` is what `water up` runs. `Loop` does the same work in two processes and starts in a second, for the suite.
+`Up` is what `water up` runs. `Loop` does the same work in two processes that are there at once, for the suite.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -21,9 +23,12 @@ from water_pipelines.clients.object_store import LocalStore
 from water_pipelines.commands.home import Home
 from water_pipelines.storage.migrate import migrate
 from water_pipelines.storage.server import EmbeddedServer
+from water_pipelines_tests.delivery.worker import run
 from water_pipelines_tests.e2e.outside import Outside, until
 
 _AWAY_S = 2
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["water_pipelines_tests.delivery.worker"])
 
 
 class Killable(ABC):
@@ -122,44 +127,59 @@ class Loop(Killable):
 
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         super().__init__(home, environment)
+        forkserver.ensure_running()  # imports what the worker needs while the database is made
         self.server.ensure_running()
         self.server.ensure_database("water")
         migrate(self.server.url("water"))
         self._log = home / "processes.log"
-        self._commands = {"worker": ["water_pipelines_tests.delivery.worker", str(home)]}
-        if environment:
-            self._commands["listener"] = ["water_pipelines.cli", "listen"]
-        self._processes = {name: self._start(name) for name in self._commands}
+        self._start_all()
 
-    def _start(self, name: str) -> subprocess.Popen[bytes]:
+    def _start_all(self) -> None:
+        self._start_worker()
+        if self.environment:
+            self._start_listener()
+
+    def _start_worker(self) -> None:
+        self._worker = _FORKS.Process(target=run, args=(self.home, self._log))
+        self._worker.start()
+
+    def _start_listener(self) -> None:
         environment = os.environ | self.environment | {"WATER_HOME": str(self.home)}
         environment.pop("WATER_DATABASE_URL", None)
         with self._log.open("ab") as log:
-            return subprocess.Popen([sys.executable, "-m", *self._commands[name]], env=environment, stdout=log, stderr=log)
+            self._listener = subprocess.Popen([sys.executable, "-m", "water_pipelines.cli", "listen"], env=environment, stdout=log, stderr=log)
 
-    def _kill(self, *names: str) -> None:
-        for name in names:
-            self._processes[name].kill()
-            self._processes[name].wait()
+    def _end_worker(self) -> None:
+        self._worker.kill()
+        self._worker.join()
+
+    def _end_listener(self) -> None:
+        self._listener.kill()
+        self._listener.wait()
 
     def _kill_all(self) -> None:
         kill_database(self.server)
-        self._kill(*self._processes)
+        self._end_all()
         time.sleep(_AWAY_S)
         self.server.ensure_running()
-        self._processes = {name: self._start(name) for name in self._commands}
+        self._start_all()
 
     def _kill_database(self) -> None:
         super()._kill_database()
-        if self._processes["worker"].poll() is not None:  # which ends where Dagster begins its run again
-            self._processes["worker"] = self._start("worker")
+        self._end_worker()  # what Dagster does with a run that failed
+        self._start_worker()
 
     def _kill_listener(self) -> None:
-        self._kill("listener")
-        self._processes["listener"] = self._start("listener")
+        self._end_listener()
+        self._start_listener()
+
+    def _end_all(self) -> None:
+        self._end_worker()
+        if self.environment:
+            self._end_listener()
 
     def close(self) -> None:
-        self._kill(*self._processes)
+        self._end_all()
         self.server.stop("immediate")
 
     def log(self) -> str:
