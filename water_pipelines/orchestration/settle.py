@@ -101,8 +101,8 @@ class Settled:
 
     @property
     def first(self) -> list[str]:
-        """The assets that have to be settled before this one is computed."""
-        return [asset for asset, how in self.reads.items() if how is IN_ORDER]
+        """The derived assets that have to be settled before this one is computed."""
+        return [asset for asset, how in self.reads.items() if how is IN_ORDER and asset in SETTLED]
 
     def every(self, connection: Connection, days: Days) -> Units:
         """All units there are: some days, or of a numbered asset its own numbers."""
@@ -237,6 +237,11 @@ def _settled_before(platform: Platform, each: Settled) -> int:
         return 0 if stale.are_any(snapshot.connection, each.first) else snapshot.number
 
 
+def _are_stale(platform: Platform, assets: Sequence[str]) -> bool:
+    with platform.database.connection() as connection:
+        return stale.are_any(connection, assets)
+
+
 def settle(
     platform: Platform, tell: Callable[[Sequence[Unlogged]], None] | None, at: Callable[[str, int], None] = lambda asset, units: None
 ) -> dict[str, int]:
@@ -249,21 +254,30 @@ def settle(
     at : told of each part that is done: the asset, and how many of its units were computed.
     """
     done: dict[str, int] = {}
-    for _ in range(_PASSES):
+
+    def compute(each: Settled) -> bool:
+        with platform.database.connection() as connection:
+            units = stale.units(connection, each.key)
+        for part in chunks(platform, each.units(units), each.numbered) if units else ():
+            applied = compute_units(platform, each.key, part)
+            done[each.key] = done.get(each.key, 0) + len(applied.units)
+            log.info("%s: %s units computed, %s rows written", each.key, len(applied.units), sum(applied.written.values()))
+            at(each.key, len(applied.units))
+        return bool(units)
+
+    def has_to_wait(each: Settled) -> bool:
+        if not _are_stale(platform, [each.key]):
+            return False
+        for asset in each.first:  # what arrived since its turn
+            compute(SETTLED[asset])
+        return _are_stale(platform, each.first)
+
+    for left in reversed(range(_PASSES)):
         is_settled = True
         for each in in_order():
-            with platform.database.connection() as connection:
-                units = stale.units(connection, each.key)
-                is_waiting = stale.are_any(connection, each.first)
-            if units and is_waiting:
+            # under a stream that never pauses it is computed in the last pass, and stays stale
+            if (left and each.first and has_to_wait(each)) or compute(each):
                 is_settled = False
-                continue
-            for part in chunks(platform, each.units(units), each.numbered) if units else ():
-                is_settled = False
-                applied = compute_units(platform, each.key, part)
-                done[each.key] = done.get(each.key, 0) + len(applied.units)
-                log.info("%s: %s units computed, %s rows written", each.key, len(applied.units), sum(applied.written.values()))
-                at(each.key, len(applied.units))
         if is_settled:
             break
     if tell:
