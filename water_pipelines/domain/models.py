@@ -101,12 +101,14 @@ def sample_of(days: TimeArray, cutoff: np.datetime64, seed: int) -> BoolArray:
 
     >>> bool(sample_of(np.array(["2024-03-01"], "datetime64[D]"), np.datetime64("2024-05-13"), 0)[0])
     True
+    >>> len(sample_of(np.array(["1941-01-01"], "datetime64[D]"), np.datetime64("2024-05-13"), 0))
+    1
     """
     age = cutoff.astype("datetime64[us]") - days.astype("datetime64[us]")
     share = np.where(age < WHOLE, 1.0, np.where(age < HALF, 0.5, 0.1))
     draw = [
         np.random.default_rng((seed, int(day))).random() if some < 1 else 0.0
-        for day, some in zip(days.astype("datetime64[D]").astype(np.int64), share)
+        for day, some in zip(days.astype("datetime64[D]").astype(np.int64).view(np.uint64), share)  # days before 1970 are negative
     ]
     return np.array(draw, dtype=np.float64) < share
 
