@@ -17,7 +17,7 @@ from typing import Any, LiteralString
 from water_pipelines_tests.delivery.platforms import Killable
 
 PATIENCE_S = 900.0
-"""How long anything may take: a run that was being started when it was killed is begun again after 300 s."""
+"""How long anything may take."""
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 
 _STORED: LiteralString = """

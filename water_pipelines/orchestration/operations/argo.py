@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from water_pipelines.domain.argo.casts import Casts, FloatMeta, SurfaceFixes, TechnicalValues
 from water_pipelines.orchestration.resources import Platform
 from water_pipelines.orchestration.settle import edges
-from water_pipelines.parsers.archives import Packed, Tar, Zip
+from water_pipelines.parsers.archives import PACKINGS, Packed, Tar, Zip
 from water_pipelines.parsers.contract import Argo, FileFacts, UnreadableFile
 from water_pipelines.parsers.mapping import Mapping
 from water_pipelines.storage import argo, source_files
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _TOGETHER, _TOGETHER_BYTES = 400, 64 << 20
 _SMALL_BYTES = 16 << 20
 _NAMES = (".nc", ".nc4")
-_PACKED = tuple(f"{name}{packing}" for name in _NAMES for packing in (".gz", ".zst", ".bz2"))
+_PACKED = tuple(f"{name}{suffix}" for name in _NAMES for packing in PACKINGS for suffix, inner in packing.suffixes.items() if not inner)
 _PACKED_TO = 10  # files of the archive pack to a quarter, multi-profile ones to a seventeenth
 
 
